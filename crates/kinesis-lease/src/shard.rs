@@ -1,0 +1,332 @@
+//! One shard's reader.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::calls::{Fetched, StreamCalls};
+use crate::checkpoint::{Checkpoint, ShardKey, compare_sequence_numbers};
+use crate::delivery::{Delivery, GapKind, Record};
+use crate::settings::StreamSettings;
+use crate::trouble::{Fault, TroubleKind};
+
+/// An iterator is good for five minutes. One older than this is replaced before it is used, so that
+/// a caller's long stall costs no failed call.
+const ITERATOR_AGE_MAX: Duration = Duration::from_secs(270);
+
+/// How far a `LATEST` start reaches back when it is made durable as a time. It covers the
+/// difference between this machine's clock and the service's; records within it may come again.
+const LATEST_OVERLAP_MS: i64 = 5_000;
+
+/// What the readers of a stream share.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) calls: StreamCalls,
+    pub(crate) settings: Arc<StreamSettings>,
+    pub(crate) deliveries: mpsc::Sender<Delivery>,
+    /// Bounds the pages that are in memory but not yet in the channel, over all streams.
+    pub(crate) fetches: Arc<Semaphore>,
+    /// One at a time, per stream, for shards whose last call got no answer. Without it the shards
+    /// of one unreachable region would sit on all of `fetches`, each for a whole time-out.
+    pub(crate) suspects: Arc<Semaphore>,
+}
+
+/// Why a reader stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The service gave no next iterator and named the children: the shard's end.
+    Ended,
+    /// It gave no next iterator but named no child. To be held against the listing.
+    EndClaimed,
+    /// It does not know the shard. To be held against the listing.
+    Missing,
+    /// Nobody receives the deliveries any more.
+    Unheard,
+}
+
+/// ```text
+///              ┌─────────────┐   iterator   ┌─────────┐──┐ page: position moves,
+///   run() ───▶ │ NoIterator  │ ───────────▶ │ Reading │  │ next iterator
+///              └─────────────┘              └─────────┘◀─┘
+///               │  ▲  │   ▲  expired, refused,  │  │ │
+///    sequence   │  │  │   └── older than 270 s ─┘  │ │ no next iterator
+///    number     │  │  │                            │ └───────────────▶ Ended / EndClaimed
+///    refused    └──┘  └─ shard not found ──────────┴─────────────────▶ Missing
+///               Gap, position := TRIM_HORIZON
+/// ```
+/// Every other failure stays in its state and waits (`Trouble`).
+#[derive(Debug)]
+enum State {
+    NoIterator,
+    Reading { iterator: String, since: Instant },
+}
+
+/// Reads one shard until it ends. Survives its own [`run`](Self::run): position and backoff are
+/// kept, so that a run which ended on a doubtful answer can be resumed.
+#[derive(Debug)]
+pub(crate) struct ShardReader {
+    key: ShardKey,
+    shared: Shared,
+    /// After the last record that was handed over, or where to begin.
+    position: Checkpoint,
+    state: State,
+    backoff: Backoff,
+    last_failure: Option<TroubleKind>,
+    /// When the last `GetRecords` began.
+    last_call: Option<Instant>,
+    idle_wait: Duration,
+    opened: bool,
+}
+
+impl ShardReader {
+    pub(crate) fn new(key: ShardKey, shared: Shared, position: Checkpoint, backoff: Backoff) -> Self {
+        Self {
+            idle_wait: shared.settings.poll_interval,
+            key,
+            shared,
+            position,
+            state: State::NoIterator,
+            backoff,
+            last_failure: None,
+            last_call: None,
+            opened: false,
+        }
+    }
+
+    pub(crate) fn key(&self) -> &ShardKey {
+        &self.key
+    }
+
+    pub(crate) fn position(&self) -> &Checkpoint {
+        &self.position
+    }
+
+    /// Reads until an outcome. May be dropped at any await: nothing is lost, because the position
+    /// moves only after a page has been handed over.
+    pub(crate) async fn run(&mut self) -> Outcome {
+        match self.drive().await {
+            Ok(never) => match never {},
+            Err(outcome) => outcome,
+        }
+    }
+
+    async fn drive(&mut self) -> Result<std::convert::Infallible, Outcome> {
+        if !self.opened {
+            let from = self.position.clone();
+            let shard = self.key.clone();
+            self.deliver(Delivery::ShardOpened { shard, from }).await?;
+            self.opened = true;
+        }
+        loop {
+            match std::mem::replace(&mut self.state, State::NoIterator) {
+                State::Reading { iterator, since } if since.elapsed() < ITERATOR_AGE_MAX => {
+                    self.read(iterator, since).await?;
+                }
+                State::Reading { .. } | State::NoIterator => self.find_iterator().await?,
+            }
+        }
+    }
+
+    /// `NoIterator` → `Reading`, or the same again after a failure.
+    async fn find_iterator(&mut self) -> Result<(), Outcome> {
+        let asked_ms = epoch_ms();
+        let _suspect = self.suspect_turn().await;
+        let error = match self.iterator_at(&self.position).await {
+            Ok(state) => {
+                if self.position == Checkpoint::Latest {
+                    self.position = Checkpoint::AtTimestamp(asked_ms - LATEST_OVERLAP_MS);
+                }
+                self.state = state;
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let by_number = matches!(self.position, Checkpoint::After { .. });
+        if error.kind == TroubleKind::Rejected && by_number {
+            // The number may be trimmed or of a former stream. Or the call may be wrong in some
+            // other way: then it will also refuse the horizon, and the position stays.
+            if let Ok(state) = self.iterator_at(&Checkpoint::TrimHorizon).await {
+                self.state = state;
+                return self.tell_gap(error).await;
+            }
+        }
+        self.failed(error).await
+    }
+
+    async fn iterator_at(&self, position: &Checkpoint) -> Result<State, Fault> {
+        let since = Instant::now();
+        let iterator = self.shared.calls.iterator(&self.key.shard, position).await?;
+        Ok(State::Reading { iterator, since })
+    }
+
+    async fn tell_gap(&mut self, error: Fault) -> Result<(), Outcome> {
+        let lost_from = std::mem::replace(&mut self.position, Checkpoint::TrimHorizon);
+        tracing::warn!(shard = %self.key, %lost_from, "checkpoint refused, reading from TRIM_HORIZON");
+        let shard = self.key.clone();
+        self.deliver(Delivery::Gap { shard, lost_from, kind: GapKind::Trimmed, message: error.message }).await
+    }
+
+    /// One `GetRecords`: hands the page over, then waits as long as the shard's state asks for.
+    async fn read(&mut self, iterator: String, since: Instant) -> Result<(), Outcome> {
+        self.pace().await;
+        let suspect = self.suspect_turn().await;
+        // The permit is held until the page is in the channel: a page is in memory only under a
+        // permit or in one of the channel's places. The semaphore is never closed, so a refusal
+        // can only mean that the consumer is being torn down.
+        let fetches = self.shared.fetches.clone();
+        let permit = fetches.acquire().await.map_err(|_| Outcome::Unheard)?;
+        self.last_call = Some(Instant::now());
+        let limit = self.shared.settings.records_per_call;
+        let fetched = match self.shared.calls.records(&iterator, limit).await {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                drop((permit, suspect));
+                // A lost answer changes nothing: the same iterator gives the same records. But one
+                // that the service does not take is replaced, from the position.
+                let refused = matches!(error.kind, TroubleKind::Expired | TroubleKind::Rejected | TroubleKind::NotFound);
+                if !refused {
+                    self.state = State::Reading { iterator, since };
+                }
+                return self.failed(error).await;
+            }
+        };
+        drop(suspect);
+        self.succeeded();
+        let end = fetched.end();
+        if let Some(iterator) = fetched.next_iterator.clone() {
+            let since = Instant::now();
+            self.state = State::Reading { iterator, since };
+        }
+        let wait = self.hand_over(fetched).await?;
+        drop(permit);
+        match end {
+            Some(outcome) => Err(outcome),
+            None => {
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Delivers a page, moves the position behind it and returns the wait before the next call.
+    async fn hand_over(&mut self, fetched: Fetched) -> Result<Duration, Outcome> {
+        let limit = usize::try_from(self.shared.settings.records_per_call).unwrap_or(usize::MAX);
+        let full = fetched.records.len() >= limit;
+        let records = not_before(&self.position, fetched.records);
+        let empty = records.is_empty();
+        let end = match records.last() {
+            Some(last) => Checkpoint::after(last.sequence_number.as_str()),
+            None => self.position.clone(),
+        };
+        let caught_up = match fetched.millis_behind_latest {
+            // Some servers always say 0: a full page has probably more behind it.
+            Some(behind) => behind == 0 && !full,
+            None => empty,
+        };
+        let shard = self.key.clone();
+        self.deliver(Delivery::Page { shard, records, end: end.clone(), millis_behind_latest: fetched.millis_behind_latest, caught_up })
+            .await?;
+        self.position = end;
+        Ok(self.wait_after(empty, caught_up))
+    }
+
+    /// No wait while behind; at the tip the poll interval, and longer the longer nothing comes.
+    fn wait_after(&mut self, empty: bool, caught_up: bool) -> Duration {
+        let settings = &self.shared.settings;
+        if !empty {
+            self.idle_wait = settings.poll_interval;
+        }
+        if !caught_up {
+            return Duration::ZERO;
+        }
+        let wait = self.idle_wait;
+        if empty {
+            let longest = settings.idle_poll_interval.max(settings.poll_interval);
+            self.idle_wait = wait.mul_f64(1.5).min(longest);
+        }
+        wait
+    }
+
+    /// Keeps to the service's five calls a second and shard.
+    async fn pace(&self) {
+        if let Some(last) = self.last_call {
+            tokio::time::sleep_until(last + self.shared.settings.min_call_interval).await;
+        }
+    }
+
+    async fn suspect_turn(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        if !self.last_failure.is_some_and(TroubleKind::is_slow) {
+            return None;
+        }
+        self.shared.suspects.clone().acquire_owned().await.ok()
+    }
+
+    fn succeeded(&mut self) {
+        self.backoff.succeeded();
+        self.last_failure = None;
+    }
+
+    /// Tells a failure and waits. An iterator that expired is renewed at once the first time: that
+    /// is no fault of the service.
+    async fn failed(&mut self, error: Fault) -> Result<(), Outcome> {
+        let first = self.backoff.failures() == 0;
+        let mut retry_in = self.backoff.failed();
+        if first && error.kind == TroubleKind::Expired {
+            retry_in = Duration::ZERO;
+        }
+        let kind = error.kind;
+        self.last_failure = Some(kind);
+        tracing::debug!(shard = %self.key, %kind, ?retry_in, "call failed");
+        let shard = Some(self.key.clone());
+        self.deliver(Delivery::Trouble { stream: self.key.stream.clone(), shard, kind, message: error.message, retry_in }).await?;
+        tokio::time::sleep(retry_in).await;
+        match kind {
+            TroubleKind::NotFound => Err(Outcome::Missing),
+            _ => Ok(()),
+        }
+    }
+
+    /// The end that the last answer claimed was not one: the listing shows the shard open. Reading
+    /// resumes at the position, which has not moved.
+    pub(crate) async fn end_denied(&mut self) -> Result<(), Outcome> {
+        self.state = State::NoIterator;
+        let message = "GetRecords gave no next iterator, but the shard is listed as open";
+        self.failed(Fault::new(TroubleKind::BadReply, message)).await
+    }
+
+    async fn deliver(&self, delivery: Delivery) -> Result<(), Outcome> {
+        let sent = self.shared.deliveries.send(delivery).await;
+        sent.map_err(|_| Outcome::Unheard)
+    }
+}
+
+impl Fetched {
+    fn end(&self) -> Option<Outcome> {
+        match (&self.next_iterator, self.names_children) {
+            (Some(_), _) => None,
+            (None, true) => Some(Outcome::Ended),
+            (None, false) => Some(Outcome::EndClaimed),
+        }
+    }
+}
+
+/// Drops records that lie before the position. The service gives none; KCL guards against it, and
+/// so does this, because a repeated record is counted twice further on.
+fn not_before(position: &Checkpoint, mut records: Vec<Record>) -> Vec<Record> {
+    if let Checkpoint::After { sequence_number, sub_sequence } = position {
+        records.retain(|record| match compare_sequence_numbers(&record.sequence_number, sequence_number) {
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => sub_sequence.is_some(),
+            std::cmp::Ordering::Greater => true,
+        });
+    }
+    records
+}
+
+fn epoch_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,142 @@
+//! A manifest as JSON.
+//!
+//! ```json
+//! {"version":1,"checksum":"<16 hex digits>","manifest":{"attachment":null,"leases":[
+//!   {"stream":"orders","shard":"shardId-000000000000","checkpoint":"4953…",
+//!    "sub_sequence":null,"parents":[],"children":[],"listed":true}]}}
+//! ```
+//! `checkpoint` is in KCL's words: `TRIM_HORIZON`, `LATEST`, `AT_TIMESTAMP` (with `timestamp_ms`),
+//! `SHARD_END` or a sequence number. The checksum covers the bytes of `manifest`: one changed digit
+//! in a sequence number would still be JSON, and would skip or repeat records.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::StoreError;
+use crate::checkpoint::{Checkpoint, Lease, Manifest, ShardKey};
+
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileRow<'a> {
+    version: u32,
+    checksum: String,
+    #[serde(borrow)]
+    manifest: &'a RawValue,
+}
+
+/// Read before all else, so that a newer file is told from a damaged one.
+#[derive(Deserialize)]
+struct VersionRow {
+    version: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ManifestRow {
+    attachment: Option<String>,
+    leases: Vec<LeaseRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LeaseRow {
+    stream: String,
+    shard: String,
+    checkpoint: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sub_sequence: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timestamp_ms: Option<i64>,
+    parents: Vec<String>,
+    children: Vec<String>,
+    listed: bool,
+}
+
+pub(super) fn encode(manifest: &Manifest) -> Vec<u8> {
+    let leases = manifest.checkpoints.iter().map(|(key, lease)| lease_row(key, lease)).collect();
+    let row = ManifestRow { attachment: manifest.attachment.clone(), leases };
+    // Strings, numbers and lists of them: there is nothing that JSON could refuse.
+    let body = serde_json::value::to_raw_value(&row).expect("plain data is JSON");
+    let file = FileRow { version: VERSION, checksum: checksum(body.get()), manifest: &body };
+    let mut bytes = serde_json::to_vec(&file).expect("plain data is JSON");
+    bytes.push(b'\n');
+    bytes
+}
+
+pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Manifest, StoreError> {
+    let damaged = |why: String| StoreError::Damaged { file: file.to_owned(), why };
+    let VersionRow { version } = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+    if version > VERSION {
+        return Err(StoreError::TooNew { file: file.to_owned(), found: version, known: VERSION });
+    }
+    if version != VERSION {
+        return Err(damaged(format!("there is no format version {version}")));
+    }
+    let row: FileRow<'_> = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+    if checksum(row.manifest.get()) != row.checksum {
+        return Err(damaged("the checksum does not match".to_owned()));
+    }
+    let row: ManifestRow = serde_json::from_str(row.manifest.get()).map_err(|error| damaged(error.to_string()))?;
+    let checkpoints = row.leases.into_iter().map(|row| lease(row).map_err(&damaged)).collect::<Result<_, _>>()?;
+    Ok(Manifest { checkpoints, attachment: row.attachment })
+}
+
+fn lease_row(key: &ShardKey, lease: &Lease) -> LeaseRow {
+    let (mut sub_sequence, mut timestamp_ms) = (None, None);
+    let checkpoint = match &lease.checkpoint {
+        Checkpoint::TrimHorizon => "TRIM_HORIZON".to_owned(),
+        Checkpoint::Latest => "LATEST".to_owned(),
+        Checkpoint::ShardEnd => "SHARD_END".to_owned(),
+        Checkpoint::AtTimestamp(ms) => {
+            timestamp_ms = Some(*ms);
+            "AT_TIMESTAMP".to_owned()
+        }
+        Checkpoint::After { sequence_number, sub_sequence: sub } => {
+            sub_sequence = *sub;
+            sequence_number.to_string()
+        }
+    };
+    let owned = |shards: &[Arc<str>]| shards.iter().map(|shard| shard.to_string()).collect();
+    LeaseRow {
+        stream: key.stream.to_string(),
+        shard: key.shard.to_string(),
+        checkpoint,
+        sub_sequence,
+        timestamp_ms,
+        parents: owned(&lease.parents),
+        children: owned(&lease.children),
+        listed: lease.listed,
+    }
+}
+
+fn lease(row: LeaseRow) -> Result<(ShardKey, Lease), String> {
+    let checkpoint = match (row.checkpoint.as_str(), row.sub_sequence, row.timestamp_ms) {
+        ("TRIM_HORIZON", None, None) => Checkpoint::TrimHorizon,
+        ("LATEST", None, None) => Checkpoint::Latest,
+        ("SHARD_END", None, None) => Checkpoint::ShardEnd,
+        ("AT_TIMESTAMP", None, Some(ms)) => Checkpoint::AtTimestamp(ms),
+        (number, sub_sequence, None) if is_sequence_number(number) => {
+            Checkpoint::After { sequence_number: Arc::from(number), sub_sequence }
+        }
+        (other, ..) => return Err(format!("{other:?} is no checkpoint")),
+    };
+    let shared = |shards: Vec<String>| shards.into_iter().map(Arc::from).collect();
+    let lease = Lease { checkpoint, parents: shared(row.parents), children: shared(row.children), listed: row.listed };
+    Ok((ShardKey::new(row.stream, row.shard), lease))
+}
+
+fn is_sequence_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// FNV-1a over 64 bits. It is against accidents, not against people: each step is a bijection of
+/// the state, so no single changed byte can go unnoticed.
+fn checksum(text: &str) -> String {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{hash:016x}")
+}

@@ -1,0 +1,12 @@
+//! The single integration binary.
+//!
+//! * `contract`: what the consumer promises, run against two independent Kinesis servers;
+//! * `faults`: what it does when service and network misbehave;
+//! * `plan_model`: the plan against a plain model of a stream, over random histories;
+//! * `folder`: the folder store, damage and locks included.
+
+mod contract;
+mod faults;
+mod folder;
+mod plan_model;
+mod support;

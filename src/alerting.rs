@@ -1,0 +1,345 @@
+//! From findings to alerts: what is paged, when it is said again, and when it is over.
+//!
+//! ```text
+//!                 finding                    quiet for `resolve_after`
+//!   (nothing) ──────────────► Opened ───────────────────────────────► Resolved
+//!                               │  ▲                                     │
+//!         tenfold, more severe, │  │ finding: counted, not said          │ finding: a new
+//!         newly known who       ▼  │                                     ▼ alert, a new id
+//!                             Updated                                 (Opened)
+//! ```
+//!
+//! One alert is one detector's story about one thing (its fingerprint); one incident joins the alerts of one actor that
+//! overlap in time. Ids come from the detector, the fingerprint and the time of onset: nothing in them is from a clock
+//! or a shard. Updates come at most every five minutes of event time unless the severity rises.
+//!
+//! **Invariants:** never two open alerts of one fingerprint; no finding is lost (each is counted in exactly one alert);
+//! this module never reads a CloudTrail field and never sends anything.
+
+pub mod message;
+pub mod record;
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use crate::finding::{Digest128, Enrichment, Finding, Fingerprint, Severity, Signal};
+use crate::identity::{ActorKey, Department};
+use crate::stats::ring::BUCKET;
+use crate::time::{EventTime, HOUR, MINUTE};
+
+pub use record::{Alert, Status};
+
+/// Event ids that an alert lists; `event_count` is the truth.
+const EVENT_IDS_MAX: usize = 50;
+/// Remarks that an alert collects from joins.
+const REMARKS_MAX: usize = 4;
+/// Updates that are not urgent come at most this often, in event time.
+const UPDATE_EVERY: i64 = 5 * MINUTE;
+/// Growth of the event count that is worth an update.
+const GROWTH: u64 = 10;
+
+/// Settings of the alert life cycle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlertSettings {
+    /// Quiet time after which an alert is resolved, in seconds of event time.
+    pub resolve_after: i64,
+    /// Most alerts that are open at once; beyond it the one that is quiet for longest is resolved early, and counted.
+    pub open_max: usize,
+}
+
+impl Default for AlertSettings {
+    fn default() -> Self {
+        Self { resolve_after: 6 * HOUR, open_max: 20_000 }
+    }
+}
+
+/// An alert id and an incident id that were published before a crash, to be used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recalled {
+    /// The alert's id.
+    pub alert_id: Digest128,
+    /// Its incident's.
+    pub incident_id: Digest128,
+}
+
+/// All open alerts and incidents.
+#[derive(Clone, Debug)]
+pub struct Alerting {
+    settings: AlertSettings,
+    open: HashMap<Fingerprint, OpenAlert>,
+    /// Open incidents by subject, with the number of their open alerts.
+    incidents: BTreeMap<Subject, (Digest128, u32)>,
+    recalled: HashMap<Fingerprint, Recalled>,
+    last_sweep: EventTime,
+    resolved_early: u64,
+}
+
+/// Whom an incident is about: an actor, or a credential whose holder is not settled yet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+enum Subject {
+    Actor(ActorKey),
+    Credential(String),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct OpenAlert {
+    alert: Alert,
+    subject: Subject,
+    /// What was said last.
+    said_count: u64,
+    said_at: EventTime,
+    /// Something worth saying waits for `UPDATE_EVERY`.
+    is_due: bool,
+    remarks: Vec<String>,
+}
+
+/// What a snapshot keeps of the alerts.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct AlertingImage {
+    open: Vec<(Fingerprint, OpenAlert)>,
+    incidents: Vec<(Subject, (Digest128, u32))>,
+}
+
+impl Alerting {
+    /// Nothing open.
+    pub fn new(settings: AlertSettings) -> Self {
+        Self {
+            settings,
+            open: HashMap::new(),
+            incidents: BTreeMap::new(),
+            recalled: HashMap::new(),
+            last_sweep: EventTime::MIN,
+            resolved_early: 0,
+        }
+    }
+
+    /// Ids that were published before a crash and after the snapshot that this state comes from: an alert that opens
+    /// again keeps them and says that it may be a duplicate.
+    pub fn recall(&mut self, published: impl IntoIterator<Item = (Fingerprint, Recalled)>) {
+        self.recalled.extend(published);
+    }
+
+    /// Takes a signal in and says what is to be published because of it.
+    pub fn handle(&mut self, signal: Signal, out: &mut Vec<Alert>) {
+        match signal {
+            Signal::Finding(finding) => match self.open.get_mut(&finding.fingerprint) {
+                Some(open) => {
+                    if open.absorb(*finding) {
+                        out.push(open.say(Status::Updated));
+                    }
+                }
+                None => self.open_alert(*finding, out),
+            },
+            Signal::Enrichment(enrichment) => self.enrich(*enrichment, out),
+        }
+    }
+
+    /// Moves time on: says updates that waited, and resolves what has been quiet. Cheap unless a minute has passed.
+    pub fn handle_time(&mut self, watermark: EventTime, out: &mut Vec<Alert>) {
+        if watermark.since(self.last_sweep) < MINUTE {
+            return;
+        }
+        self.last_sweep = watermark;
+        let mut order: Vec<Fingerprint> = self.open.keys().copied().collect();
+        order.sort_unstable();
+        for fingerprint in order {
+            let Some(open) = self.open.get_mut(&fingerprint) else { continue };
+            if watermark.since(open.alert.last_event) >= self.settings.resolve_after {
+                self.resolve(fingerprint, out);
+            } else if open.is_due && watermark.since(open.said_at) >= UPDATE_EVERY {
+                out.push(open.say(Status::Updated));
+            }
+        }
+    }
+
+    /// How many alerts are open.
+    pub fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Alerts that were resolved early for want of room.
+    pub fn resolved_early(&self) -> u64 {
+        self.resolved_early
+    }
+
+    /// Open alerts as they are now, latest first, at most `most`.
+    pub fn open_alerts(&self, most: usize) -> Vec<Alert> {
+        let mut alerts: Vec<&OpenAlert> = self.open.values().collect();
+        alerts.sort_unstable_by_key(|open| (std::cmp::Reverse((open.alert.severity, open.alert.last_event)), open.alert.alert_id));
+        alerts.into_iter().take(most).map(|open| open.alert.clone()).collect()
+    }
+
+    /// What a snapshot keeps.
+    pub fn image(&self) -> AlertingImage {
+        let mut open: Vec<_> = self.open.iter().map(|(fingerprint, open)| (*fingerprint, open.clone())).collect();
+        open.sort_unstable_by_key(|(fingerprint, _)| *fingerprint);
+        AlertingImage { open, incidents: self.incidents.clone().into_iter().collect() }
+    }
+
+    /// Takes over what a snapshot kept.
+    pub fn restore(&mut self, image: AlertingImage) {
+        self.open = image.open.into_iter().collect();
+        self.incidents = image.incidents.into_iter().collect();
+    }
+
+    fn open_alert(&mut self, finding: Finding, out: &mut Vec<Alert>) {
+        if self.open.len() >= self.settings.open_max {
+            self.make_room(out);
+        }
+        let subject = subject_of(&finding);
+        let bucket = finding.onset.slot(BUCKET).to_le_bytes();
+        let recalled = self.recalled.remove(&finding.fingerprint);
+        let alert_id = recalled.map_or_else(|| Digest128::of(&[b"alert", &finding.fingerprint.0.to_bytes(), &bucket]), |known| known.alert_id);
+        let fresh = recalled.map_or_else(|| Digest128::of(&[b"incident", subject.text().as_bytes(), &bucket]), |known| known.incident_id);
+        let incident = self.incidents.entry(subject.clone()).or_insert((fresh, 0));
+        incident.1 += 1;
+        let fingerprint = finding.fingerprint;
+        let mut open = OpenAlert {
+            alert: Alert::open(finding, alert_id, incident.0),
+            subject,
+            said_count: 0,
+            said_at: EventTime::MIN,
+            is_due: false,
+            remarks: Vec::new(),
+        };
+        open.alert.possible_duplicate = recalled.is_some();
+        out.push(open.say(Status::Opened));
+        self.open.insert(fingerprint, open);
+    }
+
+    fn enrich(&mut self, enrichment: Enrichment, out: &mut Vec<Alert>) {
+        // The alert may be resolved by now: then there is nobody left to tell.
+        let Some(open) = self.open.get_mut(&enrichment.fingerprint) else { return };
+        let actor = Subject::Actor(enrichment.who.actor.clone());
+        if open.subject != actor {
+            let bucket = open.alert.onset.slot(BUCKET).to_le_bytes();
+            let fresh = Digest128::of(&[b"incident", actor.text().as_bytes(), &bucket]);
+            let incident = self.incidents.get(&actor).map_or(fresh, |(id, _)| *id);
+            if incident != open.alert.incident_id && !open.alert.linked_incidents.contains(&incident) {
+                open.alert.linked_incidents.push(incident);
+            }
+        }
+        if open.enrich(enrichment) {
+            out.push(open.say(Status::Updated));
+        }
+    }
+
+    fn resolve(&mut self, fingerprint: Fingerprint, out: &mut Vec<Alert>) {
+        let Some(mut open) = self.open.remove(&fingerprint) else { return };
+        out.push(open.say(Status::Resolved));
+        if let Some((_, alerts)) = self.incidents.get_mut(&open.subject) {
+            *alerts = alerts.saturating_sub(1);
+            if *alerts == 0 {
+                self.incidents.remove(&open.subject);
+            }
+        }
+    }
+
+    fn make_room(&mut self, out: &mut Vec<Alert>) {
+        let quietest = self.open.iter().min_by_key(|(fingerprint, open)| (open.alert.last_event, **fingerprint)).map(|(fingerprint, _)| *fingerprint);
+        if let Some(fingerprint) = quietest {
+            self.resolved_early += 1;
+            self.resolve(fingerprint, out);
+        }
+    }
+}
+
+fn subject_of(finding: &Finding) -> Subject {
+    if finding.who.is_settled() {
+        return Subject::Actor(finding.who.actor.clone());
+    }
+    let who = &finding.who;
+    Subject::Credential([&who.access_key_id, &who.arn].into_iter().find(|text| !text.is_empty()).unwrap_or(&who.actor.name).to_string())
+}
+
+impl Subject {
+    fn text(&self) -> String {
+        match self {
+            Self::Actor(key) => key.to_string(),
+            Self::Credential(text) => format!("credential:{text}"),
+        }
+    }
+}
+
+impl OpenAlert {
+    /// Takes a further finding in; `true` where it is to be said now.
+    fn absorb(&mut self, finding: Finding) -> bool {
+        let alert = &mut self.alert;
+        let rises = finding.severity > alert.severity;
+        alert.event_count = (alert.event_count + 1).max(finding.story_events.unwrap_or(0));
+        if let Some(id) = finding.event_id {
+            if alert.event_ids.len() < EVENT_IDS_MAX && !alert.event_ids.contains(&id) {
+                alert.event_ids.push(id);
+            }
+        }
+        alert.onset = alert.onset.min(finding.onset);
+        alert.last_event = alert.last_event.max(finding.time);
+        let learns_who = finding.who.is_settled() && alert.who.department.name().is_none() && finding.who.department.name().is_some();
+        // The worst moment is what the alert shows; among equals the latest, with the newest numbers.
+        if finding.severity >= alert.severity {
+            alert.show(finding.severity, finding.confidence, finding.title, finding.explanation, finding.numbers);
+            (alert.model, alert.denial, alert.policy) = (finding.model, finding.denial, finding.policy);
+            (alert.region, alert.source_ip) = (finding.region, finding.source_ip);
+            for technique in finding.techniques {
+                if !alert.techniques.contains(&technique) {
+                    alert.techniques.push(technique);
+                }
+            }
+        }
+        if learns_who || finding.who.is_settled() && !alert.who.is_settled() {
+            alert.who = finding.who;
+        }
+        let grew = alert.event_count >= self.said_count.saturating_mul(GROWTH);
+        self.decide(rises, grew || learns_who, finding.time)
+    }
+
+    /// Takes in who it turned out to be; `true` where it is to be said now.
+    fn enrich(&mut self, enrichment: Enrichment) -> bool {
+        let alert = &mut self.alert;
+        let learns = alert.who.actor != enrichment.who.actor || alert.who.department != enrichment.who.department;
+        let known = matches!(enrichment.who.department, Department::Known { .. }) || enrichment.who.person.is_some();
+        let rises = enrichment.severity > alert.severity;
+        if rises {
+            alert.severity = enrichment.severity;
+        }
+        if learns && (known || !alert.who.is_settled()) {
+            alert.rename(&enrichment.who.spoken());
+            alert.who = enrichment.who;
+        }
+        if enrichment.policy.is_some() && alert.policy.is_none() || rises {
+            alert.policy = enrichment.policy;
+        }
+        if let Some(remark) = enrichment.remark {
+            if self.remarks.len() < REMARKS_MAX && !self.remarks.contains(&remark) && !alert.explanation.contains(&remark) {
+                alert.explanation.push_str(&format!(" {remark}."));
+                self.remarks.push(remark);
+            }
+        }
+        self.decide(rises, learns && known, enrichment.time)
+    }
+
+    fn decide(&mut self, is_urgent: bool, is_news: bool, time: EventTime) -> bool {
+        self.is_due |= is_news || is_urgent;
+        is_urgent || self.is_due && time.since(self.said_at) >= UPDATE_EVERY
+    }
+
+    fn say(&mut self, status: Status) -> Alert {
+        self.alert.status = status;
+        self.said_count = self.alert.event_count;
+        // Pauses are counted from the latest event, so that a replay says the same.
+        self.said_at = self.alert.last_event;
+        self.is_due = false;
+        self.alert.time = self.alert.last_event;
+        self.alert.clone()
+    }
+}
+
+/// The highest severity among `alerts`.
+pub fn worst(alerts: &[Alert]) -> Option<Severity> {
+    alerts.iter().map(|alert| alert.severity).max()
+}
+
+#[cfg(test)]
+#[path = "alerting/tests.rs"]
+mod tests;

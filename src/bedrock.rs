@@ -1,0 +1,13 @@
+//! What Bedrock's events mean: which operation, which model, whether it was refused and why.
+//!
+//! This module knows operations, models and denials; it does not know who may do what.
+
+pub mod denial;
+pub mod invocation;
+pub mod model_id;
+pub mod operation;
+
+pub use denial::{DeniedBy, Denial, DenialKind, Outcome};
+pub use invocation::{EventId, Invocation, TimeSource, Tokens};
+pub use model_id::{Model, ModelMap};
+pub use operation::{Operation, Plane, Sensitive};

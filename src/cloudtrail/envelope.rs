@@ -1,0 +1,375 @@
+//! JSON envelopes: what AWS wraps around events on their way, recognised by their keys and read in one pass.
+//!
+//! | envelope | recognised by |
+//! |---|---|
+//! | CloudWatch Logs subscription | `logEvents`, each `message` the JSON text of one event; `messageType` `CONTROL_MESSAGE` is dropped |
+//! | EventBridge | `detail` |
+//! | S3 file, forwarded | `Records` |
+//! | LookupEvents | `Events`, each with `CloudTrailEvent`, a JSON text |
+//! | plain | the event's own keys |
+//!
+//! Several documents may follow each other (NDJSON), and every list may stand alone. Broken JSON inside a list costs
+//! only the element it is in: reading takes up again at the next element ([`recover`]).
+
+use std::fmt;
+
+use memchr::memmem;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::decode::{DecodeError, Decoded, Limits, Outcome, Reason, Sink};
+use super::lenient::{Count, LenientObject, Text, lenient_object, scalars_are_default};
+use crate::time::EventTime;
+
+/// Most envelopes within envelopes: an aggregate of subscription records of EventBridge envelopes is three.
+const DEPTH_MAX: u8 = 4;
+
+/// Where events and errors go, and what is counted on the way.
+pub(super) struct Reader<'r, 's> {
+    limits: Limits,
+    sink: &'r mut Sink<'s>,
+    /// What the record held so far.
+    pub outcome: Outcome,
+    depth: u8,
+    /// Elements of the document's lists that were read already; [`recover`] passes over as many.
+    elements: u64,
+    /// The document is larger than one event may be, so its elements are measured before they are read.
+    measure_elements: bool,
+    /// The record is known to be damaged and was reported: further errors say nothing new.
+    salvaging: bool,
+}
+
+impl<'r, 's> Reader<'r, 's> {
+    pub(super) fn new(limits: Limits, sink: &'r mut Sink<'s>) -> Self {
+        Self { limits, sink, outcome: Outcome::default(), depth: 0, elements: 0, measure_elements: false, salvaging: false }
+    }
+
+    pub(super) fn refuse(&mut self, reason: Reason, detail: impl fmt::Display) {
+        if !self.salvaging {
+            self.outcome.errors += 1;
+            (self.sink)(Err(DecodeError::new(reason, detail)));
+        }
+    }
+
+    /// Runs `read` over bytes that were reported as damaged: what is whole is handed on, nothing is reported twice.
+    pub(super) fn salvage(&mut self, read: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut self.salvaging, true);
+        read(self);
+        self.salvaging = before;
+    }
+
+    fn emit(&mut self, decoded: &Decoded<'_>) {
+        if decoded.event.is_recognisable() {
+            self.outcome.events += 1;
+            (self.sink)(Ok(decoded));
+        } else {
+            self.refuse(Reason::NotCloudTrail, "no eventSource, eventName, eventVersion or userIdentity");
+        }
+    }
+
+    /// Reads one event (or envelope) whose JSON is known to stand alone.
+    fn read_alone(&mut self, text: &str, time: Option<EventTime>) {
+        if text.len() > self.limits.event_bytes_max {
+            return self.refuse(Reason::EventTooLarge, format_args!("{} bytes", text.len()));
+        }
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        if let Err(error) = (ItemSeed { reader: self, envelope_time: time }).deserialize(&mut deserializer) {
+            self.refuse(Reason::InvalidJson, error);
+        }
+    }
+
+    /// Reads the text that an envelope carries as a string.
+    fn read_message(&mut self, text: &str, time: Option<EventTime>) {
+        if text.starts_with("CWL CONTROL MESSAGE") {
+            self.outcome.control_messages += 1;
+        } else if self.depth >= DEPTH_MAX {
+            self.refuse(Reason::NestedTooDeep, "envelopes within envelopes");
+        } else {
+            self.depth += 1;
+            self.read_alone(text, time);
+            self.depth -= 1;
+        }
+    }
+}
+
+/// Reads all JSON documents in `text`.
+pub(super) fn read_text(text: &str, reader: &mut Reader<'_, '_>) {
+    let mut rest = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    if rest.is_empty() {
+        return reader.refuse(Reason::Empty, "no content");
+    }
+    while !rest.is_empty() {
+        rest = read_document(rest, reader).trim_start();
+    }
+}
+
+/// Reads the document that `text` begins with and returns what follows it.
+fn read_document<'t>(text: &'t str, reader: &mut Reader<'_, '_>) -> &'t str {
+    let document = first_document(text);
+    let behind = &text[document.len()..];
+    if !document.starts_with(['{', '[']) {
+        reader.refuse(Reason::InvalidJson, "does not begin with { or [");
+        return behind;
+    }
+    reader.elements = 0;
+    reader.measure_elements = document.len() > reader.limits.event_bytes_max;
+    let mut deserializer = serde_json::Deserializer::from_str(document);
+    match (ItemSeed { reader, envelope_time: None }).deserialize(&mut deserializer) {
+        Ok(()) if deserializer.end().is_ok() => behind,
+        // Documents that follow each other on one line.
+        Ok(()) => &text[document_length(document)..],
+        Err(error) => {
+            if reader.elements > 0 || element_opening(document).is_some() {
+                recover(document, reader);
+            } else {
+                reader.refuse(Reason::InvalidJson, error);
+            }
+            behind
+        }
+    }
+}
+
+/// Cuts off the first of several documents, which stand on lines of their own: a closing bracket, a line break, an
+/// opening bracket. That sequence never occurs within valid JSON, so it is also where reading resumes behind a
+/// broken line.
+fn first_document(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    let one_line_only = !text.starts_with(['{', '[']);
+    for end in memchr::memchr_iter(b'\n', bytes) {
+        let closes = bytes[..end].trim_ascii_end().ends_with(b"}") || bytes[..end].trim_ascii_end().ends_with(b"]");
+        let opens = matches!(bytes[end + 1..].trim_ascii_start().first(), Some(b'{' | b'['));
+        // A line cut off in its middle closes nothing, yet the next one begins an event of its own.
+        let next_is_event = bytes[end + 1..].starts_with(br#"{"eventVersion""#);
+        if one_line_only || (closes && opens) || next_is_event && !bytes[..end].trim_ascii_end().ends_with(b",") {
+            return &text[..end];
+        }
+    }
+    text
+}
+
+/// Length of the valid document that `text` begins with.
+fn document_length(text: &str) -> usize {
+    let mut documents = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+    documents.next();
+    // At least one byte, so that reading always gets on.
+    documents.byte_offset().clamp(1, text.len())
+}
+
+/// Reads a list again whose JSON is broken somewhere: every place that looks like the start of an element is tried, so
+/// only damaged elements are lost. Elements that were read before the error are passed over.
+fn recover(document: &str, reader: &mut Reader<'_, '_>) {
+    let Some((mut position, opening)) = element_opening(document) else {
+        return reader.refuse(Reason::InvalidJson, "broken list");
+    };
+    let mut skip = std::mem::take(&mut reader.elements);
+    let finder = memmem::Finder::new(opening);
+    while let Some(offset) = finder.find(&document.as_bytes()[position..]) {
+        position += offset;
+        let text = &document[position..];
+        let mut elements = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+        match elements.next() {
+            Some(Ok(element)) => {
+                if skip > 0 {
+                    skip -= 1;
+                } else {
+                    reader.read_alone(element.get(), None);
+                }
+                position += element.get().len();
+            }
+            Some(Err(error)) => {
+                reader.refuse(Reason::InvalidJson, error);
+                position += opening.len();
+            }
+            None => return,
+        }
+    }
+}
+
+/// Where the first element of the list in `document` begins and how: its bracket and first key, which every element of
+/// a list written by one program shares.
+fn element_opening(document: &str) -> Option<(usize, &str)> {
+    let list = if document.starts_with('[') {
+        1
+    } else {
+        let key = ["\"Records\"", "\"logEvents\"", "\"Events\""].iter().find_map(|key| document.find(key).map(|at| at + key.len()))?;
+        key + document[key..].find('[')? + 1
+    };
+    let start = list + document[list..].find('{')?;
+    let end = start + document[start..].find(':')?;
+    Some((start, &document[start..end]))
+}
+
+lenient_object! {
+    /// The keys of all envelopes that are not lists or events.
+    struct EnvelopeKeys<'a> {
+        /// EventBridge: when the event happened.
+        "time" => time: Text<'a>,
+        /// CloudWatch Logs: when the event was written, in milliseconds.
+        "timestamp" => timestamp: Count,
+    }
+}
+
+/// Reads one object that is an event or any envelope of events, or a list of such objects.
+struct ItemSeed<'e, 'r, 's> {
+    reader: &'e mut Reader<'r, 's>,
+    envelope_time: Option<EventTime>,
+}
+
+impl<'de> DeserializeSeed<'de> for ItemSeed<'_, '_, '_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ItemSeed<'_, '_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event, an envelope or a list of them")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let reader = self.reader;
+        let mut item = Decoded { envelope_time: self.envelope_time, ..Decoded::default() };
+        let mut envelope = EnvelopeKeys::default();
+        let (mut is_container, mut has_detail) = (false, false);
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            match key.as_str() {
+                "Records" | "logEvents" | "Events" => {
+                    is_container = true;
+                    map.next_value_seed(ListSeed { reader })?;
+                }
+                "message" | "CloudTrailEvent" => {
+                    is_container = true;
+                    map.next_value_seed(MessageSeed { reader, time: envelope.best_time() })?;
+                }
+                "detail" => {
+                    has_detail = true;
+                    item.event = map.next_value()?;
+                }
+                key => {
+                    // An envelope's own `resources` must not replace those of the event within.
+                    let taken = envelope.accept(key, &mut map)? || (!has_detail && item.event.accept(key, &mut map)?);
+                    if !taken {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+            }
+        }
+        let stands_alone = reader.depth == 0;
+        if !is_container && stands_alone && reader.measure_elements {
+            let bytes_max = reader.limits.event_bytes_max;
+            reader.refuse(Reason::EventTooLarge, format_args!("more than {bytes_max} bytes"));
+        } else if !is_container {
+            item.envelope_time = item.envelope_time.or_else(|| envelope.best_time());
+            reader.emit(&item);
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
+        ListSeed { reader: self.reader }.visit_seq(seq)
+    }
+
+    scalars_are_default!();
+}
+
+impl EnvelopeKeys<'_> {
+    fn best_time(&self) -> Option<EventTime> {
+        let from_millis = |millis: u64| i64::try_from(millis / 1_000).ok().map(EventTime::from_unix);
+        EventTime::parse(self.time.as_str()).or_else(|| self.timestamp.0.and_then(from_millis))
+    }
+}
+
+/// Reads a list of items.
+struct ListSeed<'e, 'r, 's> {
+    reader: &'e mut Reader<'r, 's>,
+}
+
+impl<'de> DeserializeSeed<'de> for ListSeed<'_, '_, '_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ListSeed<'_, '_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let reader = self.reader;
+        if reader.depth >= DEPTH_MAX {
+            reader.refuse(Reason::NestedTooDeep, "lists within lists");
+            return super::lenient::drain(seq);
+        }
+        reader.depth += 1;
+        if reader.measure_elements {
+            while let Some(element) = seq.next_element::<&RawValue>()? {
+                reader.read_alone(element.get(), None);
+                reader.elements += 1;
+            }
+        } else {
+            while seq.next_element_seed(ItemSeed { reader, envelope_time: None })?.is_some() {
+                reader.elements += 1;
+            }
+        }
+        reader.depth -= 1;
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        super::lenient::drain_map(map)
+    }
+
+    scalars_are_default!();
+}
+
+/// Reads the event within a JSON string.
+struct MessageSeed<'e, 'r, 's> {
+    reader: &'e mut Reader<'r, 's>,
+    time: Option<EventTime>,
+}
+
+impl<'de> DeserializeSeed<'de> for MessageSeed<'_, '_, '_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for MessageSeed<'_, '_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the JSON text of an event")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        self.reader.read_message(text, self.time);
+        Ok(())
+    }
+
+    /// Some forwarders unpack the message into an object.
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        ItemSeed { reader: self.reader, envelope_time: self.time }.visit_map(map)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
+        self.reader.refuse(Reason::NotCloudTrail, "a message that is a list");
+        super::lenient::drain(seq)
+    }
+
+    scalars_are_default!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64);
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "envelope_tests.rs"]
+mod tests;

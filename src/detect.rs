@@ -1,0 +1,159 @@
+//! The detectors: each one file, each blind to everything but the call, the state of its actor and its own settings.
+//!
+//! Two taps feed them. The **instant tap** sees a refused call before any waiting, by its credential. The **attributed
+//! tap** sees every call once it is settled who made it, by its actor. A detector keeps nothing itself: all memory is in
+//! [`crate::state`].
+//!
+//! To add one, follow the recipe in CONTRIBUTING.md.
+
+pub mod access_denied;
+pub mod cross_department;
+pub mod invocation_spike;
+pub mod unattributed;
+
+use std::fmt;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::finding::{DetectorId, Signal};
+use crate::identity::Attribution;
+use crate::observation::Call;
+use crate::policy::DepartmentTable;
+use crate::state::{ActorState, CredentialState};
+use crate::stats::CohortView;
+use crate::time::EventTime;
+
+pub use access_denied::AccessDenied;
+pub use cross_department::CrossDepartment;
+pub use invocation_spike::{InvocationSpike, SpikeSettings};
+pub use unattributed::Unattributed;
+
+/// What becomes of a detector's findings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// They page.
+    #[default]
+    Page,
+    /// They are recorded, and page nobody.
+    Report,
+    /// They are not made.
+    Off,
+}
+
+impl Mode {
+    /// The mode that `text` names.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "page" => Some(Self::Page),
+            "report" => Some(Self::Report),
+            "off" => Some(Self::Off),
+            _ => None,
+        }
+    }
+}
+
+/// A call before a detector.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'a> {
+    /// The call.
+    pub call: &'a Call,
+    /// Who made it, as far as it is settled.
+    pub who: &'a Attribution,
+    /// Whether the event has a time of its own and came within lateness. Nothing is learned from others.
+    pub trusted: bool,
+    /// At the attributed tap: the instant tap saw this call before it was settled who made it.
+    pub was_pending: bool,
+}
+
+/// What detectors may read besides: things that change only at closed intervals.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Which department may use which model.
+    pub departments: &'a DepartmentTable,
+    /// Peers, as of the last closed days.
+    pub cohorts: &'a CohortViews,
+}
+
+/// A detector at the instant tap.
+pub trait InstantDetector: fmt::Debug + Send + Sync {
+    /// Judges a refused call.
+    fn judge_instantly(&self, judged: &Judged<'_>, credential: &mut CredentialState, context: &Context<'_>, out: &mut Vec<Signal>);
+}
+
+/// A detector at the attributed tap.
+pub trait Detector: fmt::Debug + Send + Sync {
+    /// Judges a call of a known actor.
+    fn judge(&self, judged: &Judged<'_>, actor: &mut ActorState, context: &Context<'_>, out: &mut Vec<Signal>);
+}
+
+/// All detectors that are switched on, in the order in which they speak.
+#[derive(Debug)]
+pub struct Detectors {
+    /// At the instant tap.
+    pub instant: Vec<Box<dyn InstantDetector>>,
+    /// At the attributed tap.
+    pub attributed: Vec<Box<dyn Detector>>,
+}
+
+/// Settings of all detectors.
+#[derive(Clone, Debug, Default)]
+pub struct DetectorSettings {
+    /// Modes that differ from `page`.
+    pub modes: HashMap<DetectorId, Mode>,
+    /// Settings of `invocation-spike`.
+    pub spike: SpikeSettings,
+}
+
+impl DetectorSettings {
+    /// The mode of a detector.
+    pub fn mode(&self, detector: DetectorId) -> Mode {
+        self.modes.get(&detector).copied().unwrap_or_default()
+    }
+}
+
+impl Detectors {
+    /// The table of all detectors.
+    pub fn new(settings: &DetectorSettings) -> Self {
+        let on = |detector| settings.mode(detector) != Mode::Off;
+        let mut detectors = Self { instant: Vec::new(), attributed: Vec::new() };
+        if on(DetectorId::AccessDenied) {
+            detectors.instant.push(Box::new(AccessDenied));
+            detectors.attributed.push(Box::new(AccessDenied));
+        }
+        if on(DetectorId::CrossDepartment) {
+            detectors.attributed.push(Box::new(CrossDepartment));
+        }
+        if on(DetectorId::InvocationSpike) {
+            detectors.attributed.push(Box::new(InvocationSpike::new(settings.spike.clone())));
+        }
+        if on(DetectorId::Unattributed) {
+            detectors.attributed.push(Box::new(Unattributed));
+        }
+        detectors
+    }
+}
+
+/// Names a cohort: a department (or none) and whether its actors are machines.
+pub type CohortKey = (Option<Arc<str>>, bool);
+
+/// Views of all cohorts as of the last two closed days, so that the model that judges an event depends on the event's
+/// time alone.
+#[derive(Clone, Debug, Default)]
+pub struct CohortViews {
+    /// Number of the last closed day.
+    pub closed_day: i64,
+    /// Including that day.
+    pub current: HashMap<CohortKey, CohortView>,
+    /// Without that day.
+    pub previous: HashMap<CohortKey, CohortView>,
+}
+
+impl CohortViews {
+    /// The peers of an actor of `department` for an event of `time`: the department's, else everybody of the same kind.
+    pub fn peers(&self, department: Option<&Arc<str>>, is_machine: bool, time: EventTime) -> Option<CohortView> {
+        let views = if self.closed_day <= crate::state::actor::last_known_day(time) { &self.current } else { &self.previous };
+        let own = department.and_then(|name| views.get(&(Some(Arc::clone(name)), is_machine)));
+        own.or_else(|| views.get(&(None, is_machine))).copied()
+    }
+}

@@ -1,0 +1,80 @@
+//! What an engine did: counts and alerts, returned and never acted on.
+
+use std::collections::BTreeMap;
+
+use crate::alerting::{Alert, Status};
+use crate::finding::{DetectorId, Finding, Severity};
+use crate::identity::Unknown;
+
+/// Counts since the report was made. Names are those of `--summary` and of the metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events that came in.
+    pub events: u64,
+    /// Bedrock calls that spend a model's time, refused ones included.
+    pub invocations: u64,
+    /// Events that were seen before.
+    pub duplicates: u64,
+    /// Events older than the watermark.
+    pub late: u64,
+    /// Events older than one before them on the same input.
+    pub out_of_order: u64,
+    /// Events that say they come from the future.
+    pub future: u64,
+    /// Records that issued credentials.
+    pub grants: u64,
+    /// Companion records of streaming calls.
+    pub companions: u64,
+    /// Companions or streaming calls whose other half never came.
+    pub unpaired: u64,
+    /// Calls attributed to a person.
+    pub person: u64,
+    /// Calls attributed to a department.
+    pub department: u64,
+    /// Calls whose department is unknown, by reason.
+    pub unknown: BTreeMap<Unknown, u64>,
+    /// Calls that went on without their grant because too many were waiting.
+    pub held_overflow: u64,
+    /// Findings by detector and severity.
+    pub findings: BTreeMap<(DetectorId, Severity), u64>,
+    /// Alert messages by detector and status.
+    pub alerts: BTreeMap<(DetectorId, Status), u64>,
+}
+
+impl Counts {
+    /// Adds `other` to these counts.
+    pub fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.invocations += other.invocations;
+        self.duplicates += other.duplicates;
+        self.late += other.late;
+        self.out_of_order += other.out_of_order;
+        self.future += other.future;
+        self.grants += other.grants;
+        self.companions += other.companions;
+        self.unpaired += other.unpaired;
+        self.person += other.person;
+        self.department += other.department;
+        self.held_overflow += other.held_overflow;
+        add_map(&mut self.unknown, &other.unknown);
+        add_map(&mut self.findings, &other.findings);
+        add_map(&mut self.alerts, &other.alerts);
+    }
+}
+
+fn add_map<K: Ord + Copy>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
+    for (key, count) in from {
+        *into.entry(*key).or_default() += count;
+    }
+}
+
+/// What an engine did since the last report.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Counts.
+    pub counts: Counts,
+    /// Alerts to publish, in order.
+    pub alerts: Vec<Alert>,
+    /// Findings, where the engine was asked to keep them.
+    pub findings: Vec<Finding>,
+}

@@ -1,0 +1,121 @@
+//! A worker: owns its actors and credentials and shows calls to the detectors. Nobody else touches what it owns.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::detect::{CohortKey, Context, Detectors, Judged};
+use crate::finding::{Digest128, Signal};
+use crate::identity::ActorKey;
+use crate::state::{ActorState, CredentialState, Probation, Table};
+use crate::stats::ring::BUCKET;
+
+/// One of an engine's workers.
+#[derive(Debug)]
+pub struct Worker {
+    actors: Probation<ActorKey, ActorState>,
+    credentials: Table<Digest128, CredentialState>,
+}
+
+/// What a snapshot keeps of all workers together: how many there are may change between two runs.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct WorkersImage {
+    actors: Vec<(bool, ActorState)>,
+    credentials: Vec<(Digest128, CredentialState)>,
+}
+
+/// How many actors and credentials there are and were lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Actors that are tracked, newcomers included.
+    pub actors: usize,
+    /// Credentials with refusals.
+    pub credentials: usize,
+    /// Actors with history that were forgotten for want of room.
+    pub actors_evicted: u64,
+    /// Newcomers that were forgotten for want of room.
+    pub newcomers_evicted: u64,
+    /// Credentials that were forgotten for want of room.
+    pub credentials_evicted: u64,
+}
+
+impl Worker {
+    /// A worker for at most so many actors and credentials.
+    pub fn new(actors_max: usize, credentials_max: usize) -> Self {
+        Self { actors: Probation::with_capacity(actors_max), credentials: Table::with_capacity(credentials_max) }
+    }
+
+    /// The instant tap: a refused call, by its credential.
+    pub fn refuse(&mut self, credential: Digest128, judged: &Judged<'_>, detectors: &Detectors, context: &Context<'_>, out: &mut Vec<Signal>) {
+        let state = self.credentials.get_or_insert_with(&credential, CredentialState::default);
+        for detector in &detectors.instant {
+            detector.judge_instantly(judged, state, context, out);
+        }
+    }
+
+    /// The attributed tap: any call, by its actor.
+    pub fn attribute(&mut self, judged: &Judged<'_>, detectors: &Detectors, context: &Context<'_>, out: &mut Vec<Signal>) {
+        let key = &judged.who.actor;
+        let time = judged.call.invocation.time;
+        let slot = time.slot(BUCKET);
+        let actor = self.actors.get_or_insert_with(key, |known| known.first_slot != slot, || ActorState::new(key.clone(), time));
+        actor.last = actor.last.max(time);
+        if let Some(name) = judged.who.department.name() {
+            if actor.department.as_ref() != Some(name) {
+                actor.department = Some(Arc::clone(name));
+            }
+        }
+        for detector in &detectors.attributed {
+            detector.judge(judged, actor, context, out);
+        }
+    }
+
+    /// Closes all days up to `day`: every actor learns, and `peers` hears the peak of each actor's day.
+    pub fn close_day(&mut self, day: i64, peers: &mut impl FnMut(CohortKey, u32)) {
+        for actor in self.actors.values_mut() {
+            let is_machine = actor.key.kind.is_machine();
+            for closed in actor.spike.close(day) {
+                peers((actor.department.clone(), is_machine), closed.peaks[0]);
+            }
+        }
+    }
+
+    /// How full the tables are.
+    pub fn occupancy(&self) -> Occupancy {
+        Occupancy {
+            actors: self.actors.len(),
+            credentials: self.credentials.len(),
+            actors_evicted: self.actors.evicted(),
+            newcomers_evicted: self.actors.newcomers_evicted(),
+            credentials_evicted: self.credentials.evicted(),
+        }
+    }
+}
+
+/// What a snapshot keeps, in an order that does not depend on the tables'.
+pub fn image(workers: &[Worker]) -> WorkersImage {
+    let mut actors: Vec<_> = workers.iter().flat_map(|worker| worker.actors.iter()).map(|(_, state, settled)| (settled, state.clone())).collect();
+    actors.sort_unstable_by(|(_, a), (_, b)| a.key.cmp(&b.key));
+    let mut credentials: Vec<_> = workers.iter().flat_map(|worker| worker.credentials.iter()).map(|(key, state)| (*key, state.clone())).collect();
+    credentials.sort_unstable_by_key(|(key, _)| *key);
+    WorkersImage { actors, credentials }
+}
+
+/// Gives every actor and credential to the worker that owns it.
+pub fn restore(workers: &mut [Worker], image: WorkersImage) {
+    let count = workers.len() as u64;
+    for (settled, state) in image.actors {
+        let owner = (state.key.stable_hash() % count) as usize;
+        let key = state.key.clone();
+        workers[owner].actors.restore(&key, state, settled);
+    }
+    for (key, state) in image.credentials {
+        workers[(credential_hash(key) % count) as usize].credentials.get_or_insert_with(&key, || state);
+    }
+}
+
+/// The hash that decides which worker owns a credential.
+pub fn credential_hash(credential: Digest128) -> u64 {
+    let bytes = credential.to_bytes();
+    u64::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
+}

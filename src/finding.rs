@@ -1,0 +1,290 @@
+//! A finding: what one detector says about one moment, with the numbers that made it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::bedrock::{Denial, EventId, Model};
+use crate::identity::{ActorKey, Attribution, Caller, Department, Unknown};
+use crate::observation::Call;
+use crate::policy::Verdict;
+use crate::time::EventTime;
+
+/// A detector's name: the `detector` of an alert and the label of its metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum DetectorId {
+    /// A Bedrock call was refused.
+    AccessDenied,
+    /// A call succeeded on a model that is not the department's.
+    CrossDepartment,
+    /// Far more calls than the actor's own history explains.
+    InvocationSpike,
+    /// Calls that no person answers for.
+    Unattributed,
+}
+
+impl DetectorId {
+    /// Every detector.
+    pub const ALL: [Self; 4] = [Self::AccessDenied, Self::CrossDepartment, Self::InvocationSpike, Self::Unattributed];
+
+    /// The name as it is written everywhere.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "access-denied",
+            Self::CrossDepartment => "cross-department",
+            Self::InvocationSpike => "invocation-spike",
+            Self::Unattributed => "unattributed",
+        }
+    }
+}
+
+/// How much it matters. OCSF's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// For the record.
+    Informational,
+    /// Worth a look some time.
+    Low,
+    /// Worth a look today.
+    Medium,
+    /// Worth waking somebody.
+    High,
+    /// Wake everybody.
+    Critical,
+}
+
+impl Severity {
+    /// Every severity, lowest first.
+    pub const ALL: [Self; 5] = [Self::Informational, Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// The severity as it is written everywhere.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Informational => "informational",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The severity that `text` names.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.label() == text)
+    }
+}
+
+/// How sure the finding is that what it says is so; not how bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    /// A guess from little.
+    Low,
+    /// Likely.
+    Medium,
+    /// A fact of the record.
+    High,
+}
+
+/// 128 bits of SHA-256 over parts, written as 32 hex digits: names of alerts and incidents. A cryptographic hash,
+/// because callers choose some of the parts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Digest128([u8; 16]);
+
+impl Digest128 {
+    /// The digest of `parts`. Each part's length goes in too, so that no two lists of parts look alike.
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let mut hasher = Sha256::new();
+        for part in parts {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&hasher.finalize()[..16]);
+        Self(digest)
+    }
+
+    /// The digest's bytes.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
+
+impl fmt::Display for Digest128 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest128 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// When two findings are one alert: the same detector about the same thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Fingerprint(pub Digest128);
+
+impl Fingerprint {
+    /// The fingerprint of `detector` about what `parts` name.
+    pub fn of(detector: DetectorId, parts: &[&str]) -> Self {
+        let mut bytes = vec![detector.label().as_bytes()];
+        bytes.extend(parts.iter().map(|part| part.as_bytes()));
+        Self(Digest128::of(&bytes))
+    }
+}
+
+/// Whom a finding is about, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Who {
+    /// The actor; for a call that still waits for its grant, the actor it would be without one.
+    pub actor: ActorKey,
+    /// The person's name.
+    pub person: Option<Arc<str>>,
+    /// The caller's ARN.
+    pub arn: Arc<str>,
+    /// The role behind the session.
+    pub issuer: Arc<str>,
+    /// The access key.
+    pub access_key_id: Arc<str>,
+    /// The department.
+    pub department: Department,
+}
+
+impl Who {
+    /// The caller with what is known about it.
+    pub fn new(caller: &Caller, attribution: &Attribution) -> Self {
+        Self {
+            actor: attribution.actor.clone(),
+            person: attribution.person.clone(),
+            arn: Arc::clone(&caller.arn),
+            issuer: Arc::clone(&caller.issuer),
+            access_key_id: Arc::clone(&caller.access_key_id),
+            department: attribution.department.clone(),
+        }
+    }
+
+    /// The subject of a sentence: `alice@example.com (legal)`.
+    pub fn spoken(&self) -> String {
+        let name = self.person.as_ref().unwrap_or(&self.actor.name);
+        match &self.department {
+            Department::Known { name: department, .. } => format!("{name} ({department})"),
+            Department::Unknown(Unknown::Pending) => format!("{name} (department pending)"),
+            Department::Unknown(_) => format!("{name} (department unknown)"),
+        }
+    }
+
+    /// Whether it is settled who it is: the grant is known or will not come.
+    pub fn is_settled(&self) -> bool {
+        self.department.unknown() != Some(Unknown::Pending)
+    }
+}
+
+/// What a detector says about one moment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// Which detector.
+    pub detector: DetectorId,
+    /// What merges with it.
+    pub fingerprint: Fingerprint,
+    /// How much it matters.
+    pub severity: Severity,
+    /// How sure it is.
+    pub confidence: Confidence,
+    /// A few words.
+    pub title: String,
+    /// One sentence with the numbers.
+    pub explanation: String,
+    /// Whom it is about.
+    pub who: Who,
+    /// The model, where there is one.
+    pub model: Option<Arc<Model>>,
+    /// The refusal, where there is one.
+    pub denial: Option<Denial>,
+    /// What the policy says, where it was asked.
+    pub policy: Option<Verdict>,
+    /// The call's account.
+    pub account: Arc<str>,
+    /// The call's region.
+    pub region: Arc<str>,
+    /// Where the call came from.
+    pub source_ip: Arc<str>,
+    /// The numbers of the sentence, by name.
+    pub numbers: BTreeMap<String, f64>,
+    /// The event that decided.
+    pub event_id: Option<EventId>,
+    /// How many events the story has in all, where the detector knows; else findings are counted.
+    pub story_events: Option<u64>,
+    /// When the story began.
+    pub onset: EventTime,
+    /// When the deciding event happened.
+    pub time: EventTime,
+    /// MITRE ATT&CK technique ids.
+    pub techniques: Vec<String>,
+}
+
+impl Finding {
+    /// A finding about `call`; the detector fills in what it says.
+    pub fn about(detector: DetectorId, call: &Call, attribution: &Attribution, fingerprint: Fingerprint) -> Self {
+        let invocation = &call.invocation;
+        Self {
+            detector,
+            fingerprint,
+            severity: Severity::Low,
+            confidence: Confidence::High,
+            title: String::new(),
+            explanation: String::new(),
+            who: Who::new(&call.caller, attribution),
+            model: invocation.model.clone(),
+            denial: invocation.outcome.denial().cloned(),
+            policy: None,
+            account: Arc::clone(&invocation.account),
+            region: Arc::clone(&invocation.region),
+            source_ip: Arc::clone(&invocation.source_ip),
+            numbers: BTreeMap::new(),
+            event_id: invocation.event_id.clone(),
+            story_events: None,
+            onset: invocation.time,
+            time: invocation.time,
+            techniques: Vec::new(),
+        }
+    }
+
+    /// Adds a number under `name`.
+    pub fn with_number(mut self, name: &str, value: f64) -> Self {
+        self.numbers.insert(name.to_owned(), value);
+        self
+    }
+}
+
+/// What a late join adds to an alert that was opened before it: the person, the department, and a higher severity where
+/// the model belongs to somebody else.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Enrichment {
+    /// The alert it belongs to.
+    pub fingerprint: Fingerprint,
+    /// Who it turned out to be.
+    pub who: Who,
+    /// What the policy says about it now.
+    pub policy: Option<Verdict>,
+    /// At least this severity.
+    pub severity: Severity,
+    /// What is new, as a sentence to add.
+    pub remark: Option<String>,
+    /// When the event that it is about happened.
+    pub time: EventTime,
+}
+
+/// What a tap says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Signal {
+    /// Something happened.
+    Finding(Box<Finding>),
+    /// Something more is known about what happened.
+    Enrichment(Box<Enrichment>),
+}

@@ -1,0 +1,334 @@
+//! From a caller and a grant to a person and a department.
+//!
+//! Actor, best first: person (Cognito or STS subject, `sourceIdentity`, Identity Center user) > named session > machine
+//! role > IAM user > root. A generic session name that many people share never becomes an actor: without a grant such a
+//! call counts by its access key.
+//!
+//! Department, best first: session tag > Cognito identity in the directory > person in the directory > role map >
+//! account map > [`Unknown`].
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::actor::{ActorKey, ActorKind};
+use super::caller::{Caller, CallerKind, SessionName};
+use super::directory::{Directory, Member};
+use super::grant::Grant;
+use crate::glob;
+
+/// How identities are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentitySettings {
+    /// The session tag whose value is the department. Compared without case.
+    pub department_tag: String,
+    /// Role-name patterns to departments, in order.
+    pub roles: Vec<(String, String)>,
+    /// Account ids to departments.
+    pub accounts: Vec<(String, String)>,
+}
+
+impl Default for IdentitySettings {
+    fn default() -> Self {
+        Self { department_tag: "dept".to_owned(), roles: Vec::new(), accounts: Vec::new() }
+    }
+}
+
+/// Where a department comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum DepartmentSource {
+    /// A session tag of the grant.
+    SessionTag,
+    /// The Cognito identity on the record, found in the directory.
+    CognitoSubject,
+    /// The person, found in the directory.
+    Directory,
+    /// The role's name or the account, as configured.
+    RoleMap,
+}
+
+impl DepartmentSource {
+    /// The source as alerts write it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::SessionTag => "session-tag",
+            Self::CognitoSubject => "cognito-subject",
+            Self::Directory => "directory",
+            Self::RoleMap => "role-map",
+        }
+    }
+}
+
+/// Why a department is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Unknown {
+    /// The record that issued the access key has not been seen yet; it may still come.
+    Pending,
+    /// The record that issued the access key was never seen.
+    NoGrant,
+    /// The grant has no department tag, and no map names the person or the role.
+    NoTag,
+    /// An IAM user's long-lived key: there is no session that could carry a tag.
+    LongLivedKey,
+    /// The root user.
+    Root,
+    /// A Bedrock API key.
+    BearerKey,
+    /// An AWS service acting for itself.
+    Service,
+    /// The record names nobody.
+    NoIdentity,
+}
+
+impl Unknown {
+    /// Every reason, for metrics that start at zero.
+    pub const ALL: [Self; 8] =
+        [Self::Pending, Self::NoGrant, Self::NoTag, Self::LongLivedKey, Self::Root, Self::BearerKey, Self::Service, Self::NoIdentity];
+
+    /// The reason as alerts and metrics write it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::NoGrant => "no-sts-record",
+            Self::NoTag => "no-department-tag",
+            Self::LongLivedKey => "long-lived-key",
+            Self::Root => "root",
+            Self::BearerKey => "bearer-key",
+            Self::Service => "aws-service",
+            Self::NoIdentity => "no-identity",
+        }
+    }
+}
+
+/// A department, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Department {
+    /// Known, and where from.
+    Known {
+        /// Its name as the tag or the map writes it.
+        name: Arc<str>,
+        /// Where it was found.
+        source: DepartmentSource,
+    },
+    /// Not known.
+    Unknown(Unknown),
+}
+
+impl Department {
+    /// The name, where it is known.
+    pub fn name(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Known { name, .. } => Some(name),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    /// Why it is not known.
+    pub const fn unknown(&self) -> Option<Unknown> {
+        match self {
+            Self::Known { .. } => None,
+            Self::Unknown(why) => Some(*why),
+        }
+    }
+}
+
+/// Who made a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attribution {
+    /// Whose rate the call counts towards.
+    pub actor: ActorKey,
+    /// The human's name, where one is known.
+    pub person: Option<Arc<str>>,
+    /// The department.
+    pub department: Department,
+}
+
+/// Applies settings and directory. Pure: the grant is handed in.
+#[derive(Clone, Debug, Default)]
+pub struct Resolver {
+    settings: IdentitySettings,
+    directory: Arc<Directory>,
+}
+
+impl Resolver {
+    /// A resolver with these settings and this directory.
+    pub fn new(settings: IdentitySettings, directory: Arc<Directory>) -> Self {
+        Self { settings, directory }
+    }
+
+    /// Whether a call by `caller` waits for the record that issued its key: only temporary credentials have one, and a
+    /// machine's is never tagged by a person.
+    pub fn needs_grant(&self, caller: &Caller) -> bool {
+        caller.has_temporary_key() && !caller.is_machine && matches!(caller.kind, CallerKind::AssumedRole | CallerKind::FederatedUser | CallerKind::IamUser)
+    }
+
+    /// Who `caller` is, given the grant of its access key and the grants that led to it, nearest first.
+    ///
+    /// `missing` is the reason to give where a grant was needed and is not there.
+    pub fn resolve(&self, caller: &Caller, with_bearer_token: bool, chain: &[Arc<Grant>], missing: Unknown) -> Attribution {
+        let member = self.member(caller, chain);
+        let person = self.person(caller, chain, member);
+        let department = self.department(caller, with_bearer_token, chain, person.as_deref(), member, missing);
+        let actor = person.as_ref().map_or_else(|| actor_without_person(caller, chain), |name| ActorKey::new(ActorKind::Person, Arc::clone(name)));
+        Attribution { actor, person, department }
+    }
+
+    fn member(&self, caller: &Caller, chain: &[Arc<Grant>]) -> Option<&Arc<Member>> {
+        let ids = caller.cognito_identity.iter().chain(chain.iter().flat_map(|grant| grant.cognito_identity.iter().chain(&grant.subject)));
+        ids.chain(&caller.source_identity).chain(&caller.identity_center_user).find_map(|id| self.directory.find(id))
+    }
+
+    fn person(&self, caller: &Caller, chain: &[Arc<Grant>], member: Option<&Arc<Member>>) -> Option<Arc<str>> {
+        if let Some(member) = member {
+            return Some(Arc::clone(&member.person));
+        }
+        let from_grants = chain.iter().find_map(|grant| grant.subject.as_ref().or(grant.source_identity.as_ref()).or(grant.cognito_identity.as_ref()));
+        caller
+            .source_identity
+            .as_ref()
+            .or(caller.cognito_identity.as_ref())
+            .or(from_grants)
+            .or_else(|| caller.identity_center_session())
+            .or(caller.identity_center_user.as_ref())
+            .map(Arc::clone)
+    }
+
+    fn department(
+        &self,
+        caller: &Caller,
+        with_bearer_token: bool,
+        chain: &[Arc<Grant>],
+        person: Option<&str>,
+        member: Option<&Arc<Member>>,
+        missing: Unknown,
+    ) -> Department {
+        let known = |name: &Arc<str>, source| Department::Known { name: Arc::clone(name), source };
+        if let Some(tag) = chain.first().and_then(|grant| grant.tag(&self.settings.department_tag)).filter(|value| !value.is_empty()) {
+            return known(tag, DepartmentSource::SessionTag);
+        }
+        let by_identity = caller.cognito_identity.as_deref().and_then(|id| self.directory.find(id)).and_then(|member| member.department.as_ref());
+        if let Some(name) = by_identity {
+            return known(name, DepartmentSource::CognitoSubject);
+        }
+        let by_person = person.and_then(|person| self.directory.find(person)).or(member).and_then(|member| member.department.as_ref());
+        if let Some(name) = by_person {
+            return known(name, DepartmentSource::Directory);
+        }
+        if let Some(name) = self.mapped(caller) {
+            return Department::Known { name: name.into(), source: DepartmentSource::RoleMap };
+        }
+        Department::Unknown(why_unknown(self, caller, with_bearer_token, chain, missing))
+    }
+
+    fn mapped(&self, caller: &Caller) -> Option<&str> {
+        let role = caller.role_name();
+        let by_role = self.settings.roles.iter().find(|(pattern, _)| !role.is_empty() && glob::matches(pattern, role));
+        by_role.or_else(|| self.settings.accounts.iter().find(|(account, _)| **account == *caller.account)).map(|(_, department)| department.as_str())
+    }
+}
+
+fn why_unknown(resolver: &Resolver, caller: &Caller, with_bearer_token: bool, chain: &[Arc<Grant>], missing: Unknown) -> Unknown {
+    match caller.kind {
+        CallerKind::Root => Unknown::Root,
+        _ if with_bearer_token => Unknown::BearerKey,
+        _ if caller.has_long_lived_key() => Unknown::LongLivedKey,
+        CallerKind::AwsService => Unknown::Service,
+        _ if resolver.needs_grant(caller) && chain.is_empty() => missing,
+        CallerKind::AssumedRole | CallerKind::FederatedUser | CallerKind::IamUser | CallerKind::IdentityCenterUser => Unknown::NoTag,
+        CallerKind::AwsAccount | CallerKind::Other => Unknown::NoIdentity,
+    }
+}
+
+fn actor_without_person(caller: &Caller, chain: &[Arc<Grant>]) -> ActorKey {
+    let role = || if caller.issuer.is_empty() { &caller.arn } else { &caller.issuer };
+    match caller.kind {
+        CallerKind::Root => ActorKey::new(ActorKind::Root, Arc::clone(&caller.account)),
+        CallerKind::AwsService => ActorKey::new(ActorKind::Service, caller.invoked_by.clone().unwrap_or_else(|| Arc::clone(&caller.arn))),
+        CallerKind::AssumedRole if caller.is_machine || chain.first().is_some_and(|grant| grant.for_service) => {
+            ActorKey::new(ActorKind::Role, Arc::clone(role()))
+        }
+        CallerKind::AssumedRole if caller.session == SessionName::Named => ActorKey::new(ActorKind::Session, Arc::clone(&caller.arn)),
+        CallerKind::AssumedRole | CallerKind::FederatedUser => ActorKey::new(ActorKind::Session, Arc::clone(caller.credential())),
+        CallerKind::IamUser => ActorKey::new(ActorKind::User, Arc::clone(if caller.arn.is_empty() { caller.credential() } else { &caller.arn })),
+        CallerKind::IdentityCenterUser | CallerKind::AwsAccount | CallerKind::Other => {
+            ActorKey::new(ActorKind::Unknown, Arc::clone(caller.credential()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::EventTime;
+
+    fn caller(json: &str) -> Caller {
+        Caller::of(&serde_json::from_str(json).expect("json"))
+    }
+
+    const COGNITO: &str = r#"{"type":"AssumedRole","accessKeyId":"ASIA1","accountId":"1","arn":"arn:aws:sts::1:assumed-role/LegalUsers/CognitoIdentityCredentials",
+        "sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::1:role/LegalUsers"}}}"#;
+
+    fn resolver() -> Resolver {
+        let directory = Directory::parse("person,cognito_identity_id,department\nalice,us-east-1:id-7,compliance\n").expect("a directory");
+        let settings = IdentitySettings { roles: vec![("Marketing*".into(), "marketing".into())], ..IdentitySettings::default() };
+        Resolver::new(settings, Arc::new(directory))
+    }
+
+    fn tagged(pairs: &[(&str, &str)], subject: Option<&str>) -> Arc<Grant> {
+        Arc::new(Grant {
+            tags: pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            subject: subject.map(Into::into),
+            issued: EventTime::from_unix(0),
+            ..Grant::default()
+        })
+    }
+
+    #[test]
+    fn without_a_grant_a_shared_name_is_only_its_key() {
+        let who = resolver().resolve(&caller(COGNITO), false, &[], Unknown::NoGrant);
+        assert_eq!(who.actor, ActorKey::new(ActorKind::Session, "ASIA1"));
+        assert_eq!((who.person, who.department), (None, Department::Unknown(Unknown::NoGrant)));
+    }
+
+    #[test]
+    fn a_tag_beats_the_directory_and_the_directory_names_the_person() {
+        let who = resolver().resolve(&caller(COGNITO), false, &[tagged(&[("DEPT", "legal")], Some("us-east-1:id-7"))], Unknown::NoGrant);
+        assert_eq!(who.person.as_deref(), Some("alice"));
+        assert_eq!(who.department, Department::Known { name: "legal".into(), source: DepartmentSource::SessionTag });
+        let untagged = resolver().resolve(&caller(COGNITO), false, &[tagged(&[], Some("us-east-1:id-7"))], Unknown::NoGrant);
+        assert_eq!(untagged.department, Department::Known { name: "compliance".into(), source: DepartmentSource::Directory });
+    }
+
+    #[test]
+    fn role_map_then_a_reason() {
+        let mapped = resolver().resolve(&caller(&COGNITO.replace("LegalUsers", "MarketingUsers")), false, &[], Unknown::NoGrant);
+        assert_eq!(mapped.department, Department::Known { name: "marketing".into(), source: DepartmentSource::RoleMap });
+        for (json, bearer, why) in [
+            (r#"{"type":"Root","accountId":"1","arn":"arn:aws:iam::1:root"}"#, false, Unknown::Root),
+            (r#"{"type":"IAMUser","accessKeyId":"AKIA1","arn":"arn:aws:iam::1:user/u"}"#, false, Unknown::LongLivedKey),
+            (r#"{"type":"IAMUser","accessKeyId":"AKIA1","arn":"arn:aws:iam::1:user/u"}"#, true, Unknown::BearerKey),
+            (r#"{"type":"AWSService","invokedBy":"lambda.amazonaws.com"}"#, false, Unknown::Service),
+            (r"{}", false, Unknown::NoIdentity),
+            (r#"{"type":"AssumedRole","accessKeyId":"ASIA1","arn":"arn:aws:sts::1:assumed-role/R/i-0123456789abcdef0"}"#, false, Unknown::NoTag),
+        ] {
+            assert_eq!(resolver().resolve(&caller(json), bearer, &[], Unknown::NoGrant).department, Department::Unknown(why), "{json}");
+        }
+    }
+
+    #[test]
+    fn machines_fold_into_their_role_and_sso_names_its_user() {
+        let resolver = resolver();
+        let machine = caller(r#"{"type":"AssumedRole","accessKeyId":"ASIA1","arn":"arn:aws:sts::1:assumed-role/Batch/i-0123456789abcdef0",
+            "sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::1:role/x/Batch"}}}"#);
+        assert!(!resolver.needs_grant(&machine));
+        assert_eq!(resolver.resolve(&machine, false, &[], Unknown::NoGrant).actor, ActorKey::new(ActorKind::Role, "arn:aws:iam::1:role/x/Batch"));
+        let sso = caller(r#"{"type":"AssumedRole","accessKeyId":"ASIA1","arn":"arn:aws:sts::1:assumed-role/AWSReservedSSO_Admin_0a1b/bob@example.com"}"#);
+        assert_eq!(resolver.resolve(&sso, false, &[], Unknown::NoGrant).actor, ActorKey::new(ActorKind::Person, "bob@example.com"));
+    }
+
+    #[test]
+    fn a_chain_leads_to_the_person() {
+        let chain = [tagged(&[("dept", "legal")], None), tagged(&[], Some("carol"))];
+        assert_eq!(resolver().resolve(&caller(COGNITO), false, &chain, Unknown::NoGrant).person.as_deref(), Some("carol"));
+    }
+}

@@ -1,0 +1,258 @@
+//! An event, owned and reduced to what the engine needs: the form in which it crosses threads, waits for its grant and
+//! is kept in snapshots.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{Xxh3Builder, xxh3_64};
+
+use crate::bedrock::{EventId, Invocation, Model, ModelMap, Operation, Outcome, TimeSource, Tokens};
+use crate::cloudtrail::lenient::cut;
+use crate::cloudtrail::{CloudTrailEvent, Decoded};
+use crate::identity::{Caller, Grant};
+use crate::time::EventTime;
+
+/// A call with who made it, as far as the record tells.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Call {
+    /// The call.
+    pub invocation: Invocation,
+    /// The caller.
+    pub caller: Arc<Caller>,
+}
+
+/// What an event is to the engine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Body {
+    /// A Bedrock call.
+    Call(Box<Call>),
+    /// The companion record of a streaming call: tokens for the call with this request hash.
+    Companion {
+        /// Hash of the call's `requestID`.
+        request: u64,
+        /// The tokens.
+        tokens: Tokens,
+    },
+    /// The issue of an access key.
+    Grant {
+        /// The access key.
+        access_key_id: Arc<str>,
+        /// What is known of its holder.
+        grant: Box<Grant>,
+    },
+    /// Anything else in the trail. It moves time on and is counted.
+    Other,
+}
+
+/// One event on its way into the engine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Observation {
+    /// When it happened.
+    pub time: EventTime,
+    /// Where that time comes from.
+    pub time_source: TimeSource,
+    /// What deduplication knows the event by: a hash of its `eventID`; 0 where there is nothing to know it by.
+    pub fingerprint: u64,
+    /// What it is.
+    pub body: Body,
+}
+
+/// Turns decoded events into observations, sharing equal strings.
+#[derive(Debug)]
+pub struct Observer {
+    models: Arc<ModelMap>,
+    strings: Pool<str>,
+    known_models: HashMap<Box<str>, Arc<Model>, Xxh3Builder>,
+    callers: Pool<Caller>,
+}
+
+/// Longest texts that are kept, in bytes.
+const NAME_BYTES_MAX: usize = 128;
+const USER_AGENT_BYTES_MAX: usize = 256;
+/// Most strings, callers and models that are shared; beyond them a pool starts afresh (nothing is lost, only shared
+/// less).
+const POOL_ENTRIES_MAX: usize = 200_000;
+
+impl Observer {
+    /// An observer that resolves opaque model ARNs through `models`.
+    pub fn new(models: Arc<ModelMap>) -> Self {
+        Self { models, strings: Pool::default(), known_models: HashMap::default(), callers: Pool::default() }
+    }
+
+    /// What `decoded` is. `arrival` stands in where neither the event nor its envelope has a time.
+    pub fn observe(&mut self, decoded: &Decoded<'_>, arrival: EventTime) -> Observation {
+        let event = &decoded.event;
+        let (time, time_source) = match (EventTime::parse(event.event_time.as_str()), decoded.envelope_time) {
+            (Some(time), _) => (time, TimeSource::Event),
+            (None, Some(time)) => (time, TimeSource::Envelope),
+            (None, None) => (arrival, TimeSource::Arrival),
+        };
+        let body = self.body(event, time, time_source);
+        Observation { time, time_source, fingerprint: fingerprint(event), body }
+    }
+
+    fn body(&mut self, event: &CloudTrailEvent<'_>, time: EventTime, time_source: TimeSource) -> Body {
+        if let Some(operation) = Operation::of(event.event_source.as_str(), event.event_name.as_str()) {
+            if event.is_service_event() {
+                return companion(event).unwrap_or(Body::Other);
+            }
+            let caller = self.callers.share_value(Caller::of(&event.user_identity));
+            let invocation = self.invocation(event, operation, time, time_source);
+            return Body::Call(Box::new(Call { invocation, caller }));
+        }
+        match Grant::of(event, time) {
+            Some((access_key_id, grant)) => Body::Grant { access_key_id, grant: Box::new(grant) },
+            None => Body::Other,
+        }
+    }
+
+    fn invocation(&mut self, event: &CloudTrailEvent<'_>, operation: Operation, time: EventTime, time_source: TimeSource) -> Invocation {
+        let outcome = Outcome::of(event.error_code.as_str(), event.error_message.as_str());
+        let (asked, added) = (&event.request_parameters, &event.additional_event_data);
+        let from_message = outcome.denial().and_then(|denial| denial.resource_arn.as_deref()).filter(|arn| arn.contains(":bedrock"));
+        let written = asked.model_id.non_empty().or(asked.model.non_empty()).or(event.resources.model_arn.non_empty()).or(from_message);
+        Invocation {
+            event_id: EventId::parse(event.event_id.as_str()),
+            request: event.request_id.non_empty().map_or(0, hash_text),
+            time,
+            time_source,
+            name: self.share(event.event_name.as_str(), NAME_BYTES_MAX),
+            operation,
+            model: written.map(|written| self.model(written)),
+            tokens: Tokens::of_counts(added.input_tokens, added.output_tokens, added.cache_read_input_tokens, added.cache_write_input_tokens),
+            account: self.share(event.account(), NAME_BYTES_MAX),
+            region: self.share(event.aws_region.as_str(), NAME_BYTES_MAX),
+            source_ip: self.share(event.source_ip_address.as_str(), NAME_BYTES_MAX),
+            user_agent: self.share(event.user_agent.as_str(), USER_AGENT_BYTES_MAX),
+            vpc_endpoint: event.vpc_endpoint_id.non_empty().map(|id| self.share(id, NAME_BYTES_MAX)),
+            with_bearer_token: asked.call_with_bearer_token.0 || added.call_with_bearer_token.0,
+            outcome,
+        }
+    }
+
+    fn share(&mut self, text: &str, bytes_max: usize) -> Arc<str> {
+        self.strings.share(cut(text, bytes_max))
+    }
+
+    fn model(&mut self, written: &str) -> Arc<Model> {
+        if let Some(model) = self.known_models.get(written) {
+            return Arc::clone(model);
+        }
+        let model = Arc::new(Model::parse(written, &self.models));
+        if self.known_models.len() >= POOL_ENTRIES_MAX {
+            self.known_models.clear();
+        }
+        self.known_models.insert(cut(written, USER_AGENT_BYTES_MAX).into(), Arc::clone(&model));
+        model
+    }
+}
+
+fn companion(event: &CloudTrailEvent<'_>) -> Option<Body> {
+    let details = &event.service_event_details;
+    let request = details.parent_request_id.non_empty()?;
+    let tokens = [&details.additional_event_data, &details.additional_event_data_lower]
+        .into_iter()
+        .find_map(|data| Tokens::of_entries(&data.additional_entries))
+        .unwrap_or_default();
+    Some(Body::Companion { request: hash_text(request), tokens })
+}
+
+/// A record without an eventID is known by its request, name and time, so that a re-delivery still counts once.
+fn fingerprint(event: &CloudTrailEvent<'_>) -> u64 {
+    if let Some(id) = event.event_id.non_empty() {
+        return hash_text(id);
+    }
+    match event.request_id.non_empty() {
+        Some(request) => hash_text(request) ^ hash_text(event.event_name.as_str()).rotate_left(7) ^ hash_text(event.event_time.as_str()).rotate_left(13),
+        None => 0,
+    }
+}
+
+/// A hash that is never 0, the same on every machine and in every version.
+fn hash_text(text: &str) -> u64 {
+    xxh3_64(text.as_bytes()).max(1)
+}
+
+/// Equal values, shared. Bounded: a full pool starts afresh.
+#[derive(Debug)]
+struct Pool<T: ?Sized + Eq + Hash>(HashSet<Arc<T>, Xxh3Builder>);
+
+impl<T: ?Sized + Eq + Hash> Default for Pool<T> {
+    fn default() -> Self {
+        Self(HashSet::default())
+    }
+}
+
+impl<T: ?Sized + Eq + Hash> Pool<T> {
+    fn insert(&mut self, value: Arc<T>) -> Arc<T> {
+        if self.0.len() >= POOL_ENTRIES_MAX {
+            self.0.clear();
+        }
+        self.0.insert(Arc::clone(&value));
+        value
+    }
+}
+
+impl Pool<str> {
+    fn share(&mut self, text: &str) -> Arc<str> {
+        match self.0.get(text) {
+            Some(shared) => Arc::clone(shared),
+            None => self.insert(text.into()),
+        }
+    }
+}
+
+impl Pool<Caller> {
+    fn share_value(&mut self, caller: Caller) -> Arc<Caller> {
+        match self.0.get(&caller) {
+            Some(shared) => Arc::clone(shared),
+            None => self.insert(Arc::new(caller)),
+        }
+    }
+}
+
+/// Hash of anything for the tables of this process; not stable, not for ids.
+pub fn table_hash(value: impl Hash) -> u64 {
+    Xxh3Builder::new().hash_one(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn observe(json: &str) -> Observation {
+        let event = serde_json::from_str(json).expect("json");
+        Observer::new(Arc::default()).observe(&Decoded { event, envelope_time: None }, EventTime::from_unix(99))
+    }
+
+    #[test]
+    fn a_denied_call_without_parameters_has_its_model_from_the_message() {
+        let observation = observe(
+            r#"{"eventSource":"bedrock.amazonaws.com","eventName":"InvokeModel","errorCode":"AccessDenied","requestParameters":null,
+            "errorMessage":"User: arn:aws:iam::1:user/u is not authorized to perform: bedrock:InvokeModel on resource: arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-x because no identity-based policy allows the bedrock:InvokeModel action"}"#,
+        );
+        let Body::Call(call) = observation.body else { panic!("no call") };
+        assert_eq!(call.invocation.model_name(), "anthropic.claude-x");
+        assert_eq!((observation.time, observation.time_source), (EventTime::from_unix(99), TimeSource::Arrival));
+    }
+
+    #[test]
+    fn companions_are_no_calls() {
+        let observation = observe(
+            r#"{"eventType":"AwsServiceEvent","eventSource":"bedrock.amazonaws.com","eventName":"ConverseStream",
+            "serviceEventDetails":{"parentRequestId":"req-A","AdditionalEventData":{"additionalEntries":{"inputTokens":123,"outputTokens":45}}}}"#,
+        );
+        let Body::Companion { request, tokens } = observation.body else { panic!("no companion") };
+        assert_eq!((request, tokens.input), (hash_text("req-A"), 123));
+    }
+
+    #[test]
+    fn the_same_event_has_the_same_fingerprint_and_others_another() {
+        let one = observe(r#"{"eventID":"a","eventName":"x"}"#).fingerprint;
+        assert_eq!(one, observe(r#"{"eventID":"a","eventName":"y"}"#).fingerprint);
+        assert_ne!(one, observe(r#"{"eventID":"b"}"#).fingerprint);
+        assert_eq!(observe(r#"{"eventName":"x"}"#).fingerprint, 0);
+    }
+}

@@ -1,0 +1,220 @@
+//! What detection remembers.
+//!
+//! Per-actor and per-credential state lives in the worker that owns it ([`actor`], [`credential`]): nobody else touches
+//! it, so there is nothing to lock. What really is shared is here, in sharded maps: the grants that every call is joined
+//! with, and the counters that the page and the metrics read.
+//!
+//! **Invariants:** this is the only module that names `DashMap` (it is sharded locks, not lock-free); no guard leaves it;
+//! every table is bounded and counts what it evicts.
+
+pub mod actor;
+pub mod credential;
+pub mod table;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::identity::Grant;
+use crate::time::EventTime;
+
+pub use actor::{ActorState, SpikeMemory};
+pub use credential::CredentialState;
+pub use table::{Probation, Table};
+
+/// Shared between all workers of an engine and its readers.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Grants by access key. Written by the engine's front only; read by everybody.
+    grants: DashMap<Arc<str>, Arc<Grant>>,
+    /// Calls by department and model family: a read view for page and metrics, never their source.
+    access: DashMap<(Arc<str>, Arc<str>), Arc<AccessCounts>>,
+}
+
+/// How many calls of one department to one model family ended how.
+#[derive(Debug, Default)]
+pub struct AccessCounts {
+    /// Succeeded.
+    pub success: AtomicU64,
+    /// Refused.
+    pub denied: AtomicU64,
+    /// Throttled.
+    pub throttled: AtomicU64,
+    /// Failed otherwise.
+    pub failed: AtomicU64,
+    /// Tokens, in and out.
+    pub tokens: AtomicU64,
+}
+
+/// One row of the access table, read at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRow {
+    /// Department, or the reason why it is unknown in brackets.
+    pub department: Arc<str>,
+    /// Model family.
+    pub family: Arc<str>,
+    /// success, denied, throttled, failed.
+    pub counts: [u64; 4],
+    /// Tokens, in and out.
+    pub tokens: u64,
+}
+
+/// Most rows of the access table; departments and families are few unless somebody invents them.
+const ACCESS_ROWS_MAX: usize = 10_000;
+/// A chain of roles longer than this is not followed.
+const CHAIN_MAX: usize = 5;
+
+impl Shared {
+    /// The grant of `access_key_id` and the grants that led to it, nearest first; empty where there is none.
+    pub fn chain(&self, access_key_id: &str) -> Vec<Arc<Grant>> {
+        let mut chain: Vec<Arc<Grant>> = Vec::new();
+        let mut next = (!access_key_id.is_empty()).then(|| Arc::<str>::from(access_key_id));
+        while let Some(key) = next.take() {
+            let Some(grant) = self.grants.get(&key).map(|entry| Arc::clone(entry.value())) else { break };
+            if chain.len() < CHAIN_MAX {
+                next.clone_from(&grant.parent_key);
+            }
+            chain.push(grant);
+        }
+        chain
+    }
+
+    /// Whether the grant of `access_key_id` is known.
+    pub fn has_grant(&self, access_key_id: &str) -> bool {
+        self.grants.contains_key(access_key_id)
+    }
+
+    /// How many grants are known.
+    pub fn grants(&self) -> usize {
+        self.grants.len()
+    }
+
+    /// The counters of a department and a family.
+    pub fn access(&self, department: &Arc<str>, family: &Arc<str>) -> Option<Arc<AccessCounts>> {
+        let key = (Arc::clone(department), Arc::clone(family));
+        if let Some(counts) = self.access.get(&key) {
+            return Some(Arc::clone(counts.value()));
+        }
+        if self.access.len() >= ACCESS_ROWS_MAX {
+            return None;
+        }
+        Some(Arc::clone(self.access.entry(key).or_default().value()))
+    }
+
+    /// All rows, sorted.
+    pub fn access_rows(&self) -> Vec<AccessRow> {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut rows: Vec<AccessRow> = self
+            .access
+            .iter()
+            .map(|entry| AccessRow {
+                department: Arc::clone(&entry.key().0),
+                family: Arc::clone(&entry.key().1),
+                counts: [read(&entry.success), read(&entry.denied), read(&entry.throttled), read(&entry.failed)],
+                tokens: read(&entry.tokens),
+            })
+            .collect();
+        rows.sort_unstable_by(|a, b| (&a.department, &a.family).cmp(&(&b.department, &b.family)));
+        rows
+    }
+}
+
+/// The writer's side of the grants: keeps them within their number and their time.
+#[derive(Debug)]
+pub struct GrantKeeper {
+    shared: Arc<Shared>,
+    /// Access keys in the order in which they were first seen.
+    order: VecDeque<(EventTime, Arc<str>)>,
+    grants_max: usize,
+    lifetime: i64,
+    evicted: u64,
+}
+
+/// What a snapshot keeps of the grants.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct GrantsImage(Vec<(Arc<str>, Grant)>);
+
+impl GrantKeeper {
+    /// A keeper of at most `grants_max` grants, each for `lifetime` seconds.
+    pub fn new(shared: Arc<Shared>, grants_max: usize, lifetime: i64) -> Self {
+        Self { shared, order: VecDeque::new(), grants_max: grants_max.max(1), lifetime, evicted: 0 }
+    }
+
+    /// Remembers a grant, or adds to the one that is known.
+    pub fn insert(&mut self, access_key_id: Arc<str>, grant: Grant) {
+        let merged = match self.shared.grants.get(&access_key_id).map(|entry| Grant::clone(entry.value())) {
+            Some(mut known) => {
+                known.merge(grant);
+                known
+            }
+            None => {
+                if self.order.len() >= self.grants_max {
+                    self.forget_oldest();
+                }
+                self.order.push_back((grant.issued, Arc::clone(&access_key_id)));
+                grant
+            }
+        };
+        self.shared.grants.insert(access_key_id, Arc::new(merged));
+    }
+
+    /// Forgets grants whose credentials have expired for certain.
+    pub fn expire(&mut self, watermark: EventTime) {
+        while self.order.front().is_some_and(|(issued, _)| issued.plus(self.lifetime) < watermark) {
+            if let Some((_, key)) = self.order.pop_front() {
+                self.shared.grants.remove(&key);
+            }
+        }
+    }
+
+    /// Grants that were forgotten for want of room, since the start.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// What a snapshot keeps.
+    pub fn image(&self) -> GrantsImage {
+        let entry = |(_, key): &(EventTime, Arc<str>)| self.shared.grants.get(key).map(|entry| (Arc::clone(key), Grant::clone(entry.value())));
+        GrantsImage(self.order.iter().filter_map(entry).collect())
+    }
+
+    /// Takes over what a snapshot kept.
+    pub fn restore(&mut self, image: GrantsImage) {
+        for (key, grant) in image.0 {
+            self.insert(key, grant);
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, key)) = self.order.pop_front() {
+            self.shared.grants.remove(&key);
+            self.evicted += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(parent: Option<&str>, issued: i64) -> Grant {
+        Grant { parent_key: parent.map(Into::into), issued: EventTime::from_unix(issued), ..Grant::default() }
+    }
+
+    #[test]
+    fn grants_are_bounded_expire_and_chain() {
+        let shared = Arc::new(Shared::default());
+        let mut keeper = GrantKeeper::new(Arc::clone(&shared), 2, 100);
+        keeper.insert("A".into(), grant(None, 0));
+        keeper.insert("B".into(), grant(Some("A"), 50));
+        assert_eq!(shared.chain("B").len(), 2);
+        keeper.insert("C".into(), grant(Some("C"), 60));
+        assert_eq!((keeper.evicted(), shared.has_grant("A")), (1, false));
+        assert_eq!(shared.chain("C").len(), CHAIN_MAX + 1, "a chain to itself ends");
+        keeper.expire(EventTime::from_unix(155));
+        assert_eq!((shared.has_grant("B"), shared.has_grant("C")), (false, true));
+    }
+}

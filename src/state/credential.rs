@@ -1,0 +1,60 @@
+//! What is remembered about one credential that was refused: enough to tell a slip from a burst and a burst from a sweep.
+
+use serde::{Deserialize, Serialize};
+
+use super::table::Stamped;
+use crate::stats::Ring;
+use crate::time::{EventTime, HOUR};
+
+/// Different models or regions that are told apart; more are "at least as many".
+const DISTINCT_MAX: usize = 16;
+/// After this much quiet a new refusal begins a new story.
+const STORY_QUIET: i64 = 6 * HOUR;
+
+/// Refusals of one credential.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct CredentialState {
+    /// Refusals in 5-minute buckets.
+    pub denies: Ring,
+    /// Hashes of the models that were refused in this story.
+    pub models: Vec<u64>,
+    /// Hashes of the regions that refused in this story.
+    pub regions: Vec<u64>,
+    /// Refusals in this story.
+    pub total: u64,
+    /// First refusal of this story.
+    pub onset: EventTime,
+    /// Latest refusal.
+    pub last: EventTime,
+}
+
+impl CredentialState {
+    /// Takes a refusal into account.
+    pub fn refuse(&mut self, time: EventTime, model: u64, region: u64) {
+        if self.total == 0 || time.since(self.last) > STORY_QUIET {
+            self.models.clear();
+            self.regions.clear();
+            self.total = 0;
+            (self.onset, self.last) = (time, time);
+        }
+        // Too old for the ring: still part of the story, only not of its pace.
+        let _ = self.denies.add(time);
+        self.total += 1;
+        self.onset = self.onset.min(time);
+        self.last = self.last.max(time);
+        remember(&mut self.models, model);
+        remember(&mut self.regions, region);
+    }
+}
+
+fn remember(hashes: &mut Vec<u64>, hash: u64) {
+    if hashes.len() < DISTINCT_MAX && !hashes.contains(&hash) {
+        hashes.push(hash);
+    }
+}
+
+impl Stamped for CredentialState {
+    fn last_used(&self) -> EventTime {
+        self.last
+    }
+}

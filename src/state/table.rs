@@ -1,0 +1,200 @@
+//! A bounded table that forgets what was used least recently, and one that newcomers must pass first.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+
+use xxhash_rust::xxh3::Xxh3Builder;
+
+use crate::time::EventTime;
+
+/// A value that knows when it was last used.
+pub trait Stamped {
+    /// Event time of the last use.
+    fn last_used(&self) -> EventTime;
+}
+
+/// Values by key, at most `capacity`. Eviction is second-chance: the queue holds every key once with the time of use that
+/// it had when queued; a key used since then goes to the back. Amortised O(1).
+#[derive(Debug)]
+pub struct Table<K, V> {
+    values: HashMap<K, V, Xxh3Builder>,
+    queue: VecDeque<(EventTime, K)>,
+    capacity: usize,
+    evicted: u64,
+}
+
+impl<K: Eq + Hash + Clone, V: Stamped> Table<K, V> {
+    /// An empty table for at most `capacity` values (at least one).
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { values: HashMap::default(), queue: VecDeque::new(), capacity: capacity.max(1), evicted: 0 }
+    }
+
+    /// The value of `key`.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.values.get_mut(key)
+    }
+
+    /// The value of `key`, made by `make` where there is none; the least recently used value goes where there is no room.
+    pub fn get_or_insert_with(&mut self, key: &K, make: impl FnOnce() -> V) -> &mut V {
+        if !self.values.contains_key(key) {
+            if self.values.len() >= self.capacity {
+                self.evict_one();
+            }
+            self.queue.push_back((EventTime::MIN, key.clone()));
+        }
+        self.values.entry(key.clone()).or_insert_with(make)
+    }
+
+    /// Takes `key` out.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        // Its place in the queue stays and is passed over later; `evict_one` and `compact` know.
+        let value = self.values.remove(key);
+        if self.queue.len() > 2 * self.values.len() + 64 {
+            self.queue.retain(|(_, queued)| self.values.contains_key(queued));
+        }
+        value
+    }
+
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Values that went for want of room, since the start.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Every value, in no order that means anything.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.values.values_mut()
+    }
+
+    /// Every key and value, in no order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.values.iter()
+    }
+
+    fn evict_one(&mut self) {
+        // Each pass either evicts or gives a key its second chance with its present stamp; a key is stale at the latest
+        // when it comes around unused, so the loop ends within two rounds.
+        while let Some((stamp, key)) = self.queue.pop_front() {
+            let Some(value) = self.values.get(&key) else { continue };
+            if value.last_used() > stamp {
+                let used = value.last_used();
+                self.queue.push_back((used, key));
+            } else {
+                self.values.remove(&key);
+                self.evicted += 1;
+                return;
+            }
+        }
+    }
+}
+
+/// A table behind a smaller one: newcomers stay in probation until they prove themselves, so that ten million invented
+/// names evict only each other.
+#[derive(Debug)]
+pub struct Probation<K, V> {
+    settled: Table<K, V>,
+    newcomers: Table<K, V>,
+}
+
+impl<K: Eq + Hash + Clone, V: Stamped> Probation<K, V> {
+    /// At most `capacity` values that have proved themselves, and a tenth as many (at least 1,000) newcomers.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { settled: Table::with_capacity(capacity), newcomers: Table::with_capacity((capacity / 10).max(1_000)) }
+    }
+
+    /// The value of `key`, made by `make` where there is none. `proven` says whether a newcomer has proved itself.
+    pub fn get_or_insert_with(&mut self, key: &K, proven: impl FnOnce(&V) -> bool, make: impl FnOnce() -> V) -> &mut V {
+        let is_proven = self.newcomers.get_mut(key).is_some_and(|value| proven(value));
+        if is_proven {
+            if let Some(value) = self.newcomers.remove(key) {
+                return self.settled.get_or_insert_with(key, || value);
+            }
+        }
+        if self.settled.get_mut(key).is_some() { self.settled.get_or_insert_with(key, make) } else { self.newcomers.get_or_insert_with(key, make) }
+    }
+
+    /// Puts back a value that a snapshot kept.
+    pub fn restore(&mut self, key: &K, value: V, settled: bool) {
+        let table = if settled { &mut self.settled } else { &mut self.newcomers };
+        table.get_or_insert_with(key, || value);
+    }
+
+    /// How many values there are, newcomers included.
+    pub fn len(&self) -> usize {
+        self.settled.len() + self.newcomers.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Settled values that went for want of room.
+    pub fn evicted(&self) -> u64 {
+        self.settled.evicted()
+    }
+
+    /// Newcomers that went for want of room.
+    pub fn newcomers_evicted(&self) -> u64 {
+        self.newcomers.evicted()
+    }
+
+    /// Every value, in no order that means anything.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.settled.values_mut().chain(self.newcomers.values_mut())
+    }
+
+    /// Every key and value, and whether it is settled.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V, bool)> {
+        self.settled.iter().map(|(k, v)| (k, v, true)).chain(self.newcomers.iter().map(|(k, v)| (k, v, false)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Seen(EventTime);
+    impl Stamped for Seen {
+        fn last_used(&self) -> EventTime {
+            self.0
+        }
+    }
+
+    #[test]
+    fn the_least_recently_used_goes() {
+        let mut table = Table::with_capacity(3);
+        for (key, time) in [("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 5)] {
+            table.get_or_insert_with(&key, || Seen(EventTime::MIN)).0 = EventTime::from_unix(time);
+        }
+        assert_eq!((table.len(), table.evicted()), (3, 1));
+        for (key, time) in [("a", 6), ("d", 7), ("e", 8)] {
+            table.get_or_insert_with(&key, || Seen(EventTime::MIN)).0 = EventTime::from_unix(time);
+        }
+        assert!(table.get_mut(&"a").is_some() && table.get_mut(&"d").is_some() && table.get_mut(&"e").is_some());
+    }
+
+    #[test]
+    fn a_flood_of_newcomers_evicts_nobody_who_is_settled() {
+        let mut table: Probation<u64, Seen> = Probation::with_capacity(100);
+        for round in 0..2 {
+            for key in 0..50 {
+                table.get_or_insert_with(&key, |_| round > 0, || Seen(EventTime::from_unix(0)));
+            }
+        }
+        for name in 1_000..200_000 {
+            table.get_or_insert_with(&name, |_| false, || Seen(EventTime::from_unix(1)));
+        }
+        assert_eq!((table.evicted(), table.len()), (0, 1_050));
+        assert!(table.newcomers_evicted() > 190_000);
+    }
+}
