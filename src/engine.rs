@@ -258,6 +258,14 @@ impl Engine {
         self.alerting.recall(published);
     }
 
+    /// Forgets all alerts and incidents, after history was read that nobody is to be paged for. The watermark goes back to
+    /// nothing, too: the live inputs decide what is late.
+    pub fn forget_alerts(&mut self) {
+        self.alerting = Alerting::new(self.settings.alerts);
+        self.inputs = Inputs::new(self.settings.lateness);
+        self.last_tick = EventTime::MIN;
+    }
+
     /// What pages and metrics may read while the engine runs.
     pub fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)

@@ -79,6 +79,10 @@ pub enum Delivery {
         shard: ShardKey,
     },
     /// Records were lost to retention before they could be read.
+    ///
+    /// It is told where the service *refuses* a position. A service that silently moves a trimmed
+    /// position forward to its oldest record leaves nothing to tell: a `millis_behind_latest` that
+    /// nears the stream's retention is the warning to watch for.
     Gap {
         /// The shard.
         shard: ShardKey,

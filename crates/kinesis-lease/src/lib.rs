@@ -34,6 +34,11 @@
 //! Enhanced fan-out, aggregation (KPL) and leases shared between processes. [`LeaseStore`] is
 //! where the last will be added. Payloads are opaque bytes and are never logged.
 //!
+//! A stream that was deleted and made again under the same name has the same shard ids. Its old
+//! checkpoints are refused ([`Delivery::Gap`]), but a shard whose lease is at its end is not read
+//! again: as with KCL, give such a stream a new folder or a new
+//! [`alias`](StreamSettings::alias).
+//!
 //! # Example
 //! ```no_run
 //! # async fn example(client: aws_sdk_kinesis::Client) -> Result<(), Box<dyn std::error::Error>> {

@@ -132,8 +132,8 @@ impl ShardReader {
 
     /// `NoIterator` → `Reading`, or the same again after a failure.
     async fn find_iterator(&mut self) -> Result<(), Outcome> {
+        let suspect = self.suspect_turn().await;
         let asked_ms = epoch_ms();
-        let _suspect = self.suspect_turn().await;
         let error = match self.iterator_at(&self.position).await {
             Ok(state) => {
                 if self.position == Checkpoint::Latest {
@@ -153,6 +153,8 @@ impl ShardReader {
                 return self.tell_gap(error).await;
             }
         }
+        // Not to be held while backing off: the turn is for a call.
+        drop(suspect);
         self.failed(error).await
     }
 
@@ -194,8 +196,10 @@ impl ShardReader {
             }
         };
         drop(suspect);
-        self.succeeded();
         let end = fetched.end();
+        if end != Some(Outcome::EndClaimed) {
+            self.succeeded();
+        }
         if let Some(iterator) = fetched.next_iterator.clone() {
             let since = Instant::now();
             self.state = State::Reading { iterator, since };
@@ -221,11 +225,13 @@ impl ShardReader {
             Some(last) => Checkpoint::after(last.sequence_number.as_str()),
             None => self.position.clone(),
         };
-        let caught_up = match fetched.millis_behind_latest {
+        let at_tip = match fetched.millis_behind_latest {
             // Some servers always say 0: a full page has probably more behind it.
             Some(behind) => behind == 0 && !full,
             None => empty,
         };
+        // An end is told as such, and an answer that wrongly claims one proves nothing.
+        let caught_up = at_tip && fetched.next_iterator.is_some();
         let shard = self.key.clone();
         self.deliver(Delivery::Page { shard, records, end: end.clone(), millis_behind_latest: fetched.millis_behind_latest, caught_up })
             .await?;
@@ -257,6 +263,7 @@ impl ShardReader {
         }
     }
 
+    /// Waits until no other shard of the stream retries a call that got no answer, if this one does.
     async fn suspect_turn(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
         if !self.last_failure.is_some_and(TroubleKind::is_slow) {
             return None;
@@ -329,4 +336,63 @@ fn not_before(position: &Checkpoint, mut records: Vec<Record>) -> Vec<Record> {
 fn epoch_ms() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_kinesis::config::BehaviorVersion;
+
+    use super::*;
+
+    fn reader() -> ShardReader {
+        let config = aws_sdk_kinesis::Config::builder().behavior_version(BehaviorVersion::latest()).build();
+        let settings = StreamSettings::new("s");
+        let shared = Shared {
+            calls: StreamCalls::new(aws_sdk_kinesis::Client::from_conf(config), &settings, Duration::from_secs(1)),
+            settings: Arc::new(settings),
+            deliveries: mpsc::channel(1).0,
+            fetches: Arc::new(Semaphore::new(1)),
+            suspects: Arc::new(Semaphore::new(1)),
+        };
+        let backoff = Backoff::new(Duration::from_millis(1), Duration::from_secs(1));
+        ShardReader::new(ShardKey::new("s", "shardId-0"), shared, Checkpoint::TrimHorizon, backoff)
+    }
+
+    #[test]
+    fn polling_slows_down_while_nothing_comes_and_never_waits_while_behind() {
+        let mut reader = reader();
+        let waits: Vec<u128> = (0..6).map(|_| reader.wait_after(true, true).as_millis()).collect();
+        assert_eq!(waits, [1_000, 1_500, 2_250, 3_375, 5_000, 5_000]);
+        assert_eq!(reader.wait_after(true, false), Duration::ZERO, "an empty page on the way is not the tip");
+        assert_eq!(reader.wait_after(false, false), Duration::ZERO);
+        assert_eq!(reader.wait_after(false, true), Duration::from_secs(1), "records set it back");
+    }
+
+    #[test]
+    fn nothing_before_the_position_is_handed_over() {
+        let records = || {
+            let numbers = ["9", "10", "11"].map(str::to_owned);
+            numbers.map(|sequence_number| Record { data: vec![], sequence_number, partition_key: String::new(), arrival_ms: None }).to_vec()
+        };
+        let left = |position: Checkpoint| -> Vec<String> {
+            not_before(&position, records()).into_iter().map(|record| record.sequence_number).collect()
+        };
+        assert_eq!(left(Checkpoint::TrimHorizon), ["9", "10", "11"]);
+        assert_eq!(left(Checkpoint::after("10")), ["11"]);
+        let partial = Checkpoint::After { sequence_number: "10".into(), sub_sequence: Some(0) };
+        assert_eq!(left(partial), ["10", "11"]);
+    }
+
+    #[test]
+    fn only_an_answer_that_names_children_is_an_end_by_itself() {
+        let fetched = |next: Option<&str>, names_children| Fetched {
+            records: vec![],
+            next_iterator: next.map(str::to_owned),
+            millis_behind_latest: None,
+            names_children,
+        };
+        assert_eq!(fetched(Some("next"), true).end(), None);
+        assert_eq!(fetched(None, true).end(), Some(Outcome::Ended));
+        assert_eq!(fetched(None, false).end(), Some(Outcome::EndClaimed));
+    }
 }

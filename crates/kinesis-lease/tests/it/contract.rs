@@ -32,6 +32,7 @@ macro_rules! contract {
 
 contract!(
     every_record_of_every_shard_comes_once,
+    a_stream_may_be_named_by_its_arn_as_well,
     empty_shards_are_caught_up,
     latest_gives_only_what_comes_after,
     latest_misses_nothing_over_a_restart,
@@ -64,6 +65,25 @@ async fn every_record_of_every_shard_comes_once(server: Server) {
     assert_eq!(seen.opened.len(), 4);
     assert_eq!(manifest.checkpoints.len(), 4);
     assert!(seen.opened.values().all(|from| *from == Checkpoint::TrimHorizon));
+}
+
+async fn a_stream_may_be_named_by_its_arn_as_well(server: Server) {
+    let mut stream = Stream::create(&server.client, 2).await;
+    stream.put(20).await;
+    let arn = format!("arn:aws:kinesis:us-east-1:000000000000:stream/{}", stream.name);
+    let named = arn.clone();
+    let proxy = Proxy::start(
+        &server.endpoint,
+        move |call| {
+            if call.body.contains(&named) { Act::Pass } else { Act::error(400, "MissingArnException") }
+        },
+    )
+    .await;
+    let settings = StreamSettings { arn: Some(arn), ..fast(&stream.name) };
+    let mut reader = Reader::start(&bare_client(&proxy.endpoint), settings);
+    reader.until_payloads(20).await;
+    let (seen, _) = reader.stop().await;
+    assert!(seen.troubles.is_empty(), "{:?}", seen.troubles);
 }
 
 async fn empty_shards_are_caught_up(server: Server) {

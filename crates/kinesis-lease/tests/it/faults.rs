@@ -15,8 +15,14 @@ use crate::support::{anonymous_client, bare_client, client, fast, quick};
 
 /// Reads 40 records of two shards through a proxy with this script.
 async fn read_through(script: impl Fn(&Call<'_>) -> Act + Send + Sync + 'static) -> Seen {
-    let patience = Duration::from_millis(400);
-    read_with(ConsumerSettings { call_timeout: patience, ..quick() }, bare_client, script).await
+    read_with(quick(), bare_client, script).await
+}
+
+/// The same, with little patience for answers that do not come. On a loaded machine others may be
+/// late, too, so that time-outs are counted with "at least".
+async fn read_impatiently(script: impl Fn(&Call<'_>) -> Act + Send + Sync + 'static) -> Seen {
+    let call_timeout = Duration::from_millis(500);
+    read_with(ConsumerSettings { call_timeout, ..quick() }, bare_client, script).await
 }
 
 async fn read_with(
@@ -73,16 +79,16 @@ async fn server_errors_are_retried() {
 #[tokio::test]
 async fn a_black_hole_is_survived() {
     for operation in ["ListShards", "GetShardIterator", "GetRecords"] {
-        let seen = read_through(first(2, operation, || Act::Hang)).await;
-        assert_eq!(seen.count(TroubleKind::TimedOut), 2, "{operation}");
+        let seen = read_impatiently(first(2, operation, || Act::Hang)).await;
+        assert!(seen.count(TroubleKind::TimedOut) >= 2, "{operation}");
     }
 }
 
 #[tokio::test]
 async fn a_lost_reply_loses_and_repeats_nothing() {
     for operation in ["GetShardIterator", "GetRecords"] {
-        let seen = read_through(first(3, operation, || Act::LoseReply)).await;
-        assert_eq!(seen.count(TroubleKind::TimedOut), 3, "{operation}");
+        let seen = read_impatiently(first(3, operation, || Act::LoseReply)).await;
+        assert!(seen.count(TroubleKind::TimedOut) >= 3, "{operation}");
     }
 }
 
@@ -94,6 +100,16 @@ async fn a_garbage_reply_is_no_shard_end() {
             assert_eq!(seen.count(TroubleKind::BadReply), 2, "{operation} {body:?}: {:?}", seen.troubles);
         }
     }
+}
+
+#[tokio::test]
+async fn a_garbage_reply_is_no_tip() {
+    let server = Server::ferrokinesis().await;
+    let stream = Stream::create(&server.client, 1).await;
+    let proxy = Proxy::start(&server.endpoint, first(usize::MAX, "GetRecords", || Act::Answer(200, "{}".into()))).await;
+    let mut reader = Reader::start(&bare_client(&proxy.endpoint), fast(&stream.name));
+    reader.until("three denials", |seen| seen.count(TroubleKind::BadReply) >= 3).await;
+    assert!(reader.stop().await.0.caught_up.is_empty());
 }
 
 #[tokio::test]

@@ -1,0 +1,158 @@
+//! The command line: what can be asked for, and what the answer's exit code means.
+
+pub mod check;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod output;
+pub mod replay;
+pub mod run;
+pub mod summary;
+pub mod warm;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::Settings;
+use crate::finding::Severity;
+use crate::identity::Directory;
+
+/// Exit codes, after BSD's sysexits where one fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// All is well.
+    Ok = 0,
+    /// There were findings, and `--fail-on` asked for a failure then.
+    Findings = 1,
+    /// The command line is wrong.
+    Usage = 64,
+    /// Nothing in the input could be decoded.
+    NothingDecodable = 65,
+    /// An input does not exist or cannot be read.
+    NoInput = 66,
+    /// A service could not be reached at start.
+    Unavailable = 69,
+    /// Something failed that should not.
+    Software = 70,
+    /// A file or folder cannot be written.
+    CannotWrite = 73,
+    /// The configuration is wrong.
+    Configuration = 78,
+}
+
+/// A failure that is told to the user and ends the program.
+#[derive(Debug)]
+pub struct Failure {
+    /// What to exit with.
+    pub exit: Exit,
+    /// What happened, where, and what to do; may have several lines.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with this message.
+    pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
+        Self { exit, message: message.to_string() }
+    }
+}
+
+/// Watches an identity perimeter around Amazon Bedrock.
+#[derive(Debug, Parser)]
+#[command(name = "geophone", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon: Kinesis in, SNS out
+    Run {
+        /// Configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Watch the whole job on this machine: an embedded Kinesis, a simulated company, an attack day
+    #[cfg(feature = "demo")]
+    Demo(demo::DemoArgs),
+    /// Read CloudTrail files and print the alerts they would have raised
+    Replay(replay::ReplayArgs),
+    /// Read CloudTrail history into baselines, without alerting, and leave a snapshot for `run`
+    Warm {
+        /// Configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Files and folders of CloudTrail logs
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+    /// Check a configuration: every mistake at once, each with its line and its cure
+    Check {
+        /// Configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+/// How alerts are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Ndjson,
+}
+
+/// Reads a severity from the command line.
+pub fn parse_severity(text: &str) -> Result<Severity, String> {
+    let words = Severity::ALL.map(Severity::label).join(", ");
+    Severity::parse(text).ok_or_else(|| format!("choose one of {words}"))
+}
+
+/// Runs a command to its end.
+pub fn dispatch(cli: Cli) -> Result<Exit, Failure> {
+    match cli.command {
+        Command::Run { config } => run::run(&config),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::demo(&args),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Warm { config, paths } => warm::warm(&config, &paths),
+        Command::Check { config } => check::check(&config),
+    }
+}
+
+/// Reads and checks a configuration file and the files that it names.
+pub fn load_settings(path: &Path) -> Result<Settings, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::new(Exit::NoInput, format_args!("{}: {error}; name an existing file with --config", path.display())))?;
+    let settings = Settings::parse(&text).map_err(|mistakes| {
+        let lines: Vec<String> = mistakes.iter().map(|mistake| format!("{}:{}: {}: {}; {}", path.display(), mistake.line, mistake.key, mistake.what, mistake.cure)).collect();
+        Failure::new(Exit::Configuration, lines.join("\n"))
+    })?;
+    match settings.directory_file.clone() {
+        Some(file) => Ok(settings.with_directory(load_directory(path, &file)?)),
+        None => Ok(settings),
+    }
+}
+
+/// Reads a directory file; a relative name is relative to the configuration.
+fn load_directory(config: &Path, file: &str) -> Result<Directory, Failure> {
+    let path = config.parent().unwrap_or(Path::new(".")).join(file);
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Failure::new(Exit::Configuration, format_args!("{}: {error}; correct [identity] directory in {}", path.display(), config.display()))
+    })?;
+    Directory::parse(&text).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(|error| format!("{}: {error}; correct the file", path.display())).collect();
+        Failure::new(Exit::Configuration, lines.join("\n"))
+    })
+}
+
+/// An observer for these settings.
+pub fn observer(settings: &Settings) -> crate::observation::Observer {
+    crate::observation::Observer::new(Arc::clone(&settings.models))
+}

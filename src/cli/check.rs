@@ -1,0 +1,35 @@
+//! `geophone check`: is this configuration right?
+
+use std::path::Path;
+
+use super::{Exit, Failure, load_settings};
+use crate::config::Settings;
+
+/// Reads the configuration and everything that it names, and says what it found.
+pub fn check(config: &Path) -> Result<Exit, Failure> {
+    let settings = load_settings(config)?;
+    println!("{}: no mistakes", config.display());
+    for line in remarks(&settings) {
+        println!("note: {line}");
+    }
+    Ok(Exit::Ok)
+}
+
+/// What is allowed and yet worth knowing.
+fn remarks(settings: &Settings) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let mut remark = |is_so: bool, text: &str| {
+        if is_so {
+            remarks.push(text.to_owned());
+        }
+    };
+    remark(settings.streams.is_empty(), "no [[streams]]: `run` has nothing to read; `replay` and `warm` work");
+    remark(settings.topics.is_empty(), "no [[topics]]: alerts are logged and shown on the page, and page nobody");
+    remark(settings.engine.departments.departments().next().is_none(), "no [departments]: cross-department stays silent");
+    remark(settings.streams.iter().any(|stream| stream.arn.is_none()), "a stream has no arn: policies on the stream's ARN may refuse GetRecords");
+    remark(
+        settings.engine.directory.people() == 0 && settings.engine.identity.roles.is_empty(),
+        "no directory and no [identity.roles]: departments come from session tags alone",
+    );
+    remarks
+}

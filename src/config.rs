@@ -1,0 +1,298 @@
+//! Settings: what the file says, checked, with every default filled.
+//!
+//! The file is TOML; `docs/configuration.md` lists all keys. A file with mistakes gives all of them at once, each with
+//! its line and its cure, and no settings.
+
+mod reader;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::alerting::message::Form;
+use crate::bedrock::ModelMap;
+use crate::detect::{Mode, SpikeSettings};
+use crate::engine::EngineSettings;
+use crate::finding::{DetectorId, Severity};
+use crate::identity::Directory;
+use crate::policy::DepartmentTable;
+use crate::time::{DAY, EventTime, HOUR, MINUTE};
+
+pub use reader::Mistake;
+use reader::Section;
+
+/// Where the reading of a stream begins that has no checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest record that is kept.
+    #[default]
+    TrimHorizon,
+    /// Behind the newest record.
+    Latest,
+    /// At the first record that arrived at or after this time.
+    At(EventTime),
+}
+
+/// A Kinesis stream to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Its name.
+    pub name: String,
+    /// Its ARN, which GetRecords then carries.
+    pub arn: Option<String>,
+    /// Its region; else the environment's.
+    pub region: Option<String>,
+    /// Another endpoint, for emulators and VPC endpoints.
+    pub endpoint: Option<String>,
+    /// Where reading begins.
+    pub start: Start,
+}
+
+/// An SNS topic to publish to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its ARN.
+    pub arn: String,
+    /// The form of its messages.
+    pub form: Form,
+    /// Alerts below this severity are not sent to it.
+    pub severity_min: Severity,
+    /// Its region; else the ARN's.
+    pub region: Option<String>,
+    /// Another endpoint.
+    pub endpoint: Option<String>,
+}
+
+/// All settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The engine's.
+    pub engine: EngineSettings,
+    /// Opaque model ARNs.
+    pub models: Arc<ModelMap>,
+    /// The directory file, for whoever reads files.
+    pub directory_file: Option<String>,
+    /// Streams, in the order of the file.
+    pub streams: Vec<Stream>,
+    /// Topics, in the order of the file.
+    pub topics: Vec<Topic>,
+    /// Folder for positions, snapshots, the alert journal and dead letters.
+    pub state_folder: String,
+    /// Seconds between snapshots.
+    pub snapshot_every: i64,
+    /// Address of page, metrics and health.
+    pub listen: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            engine: EngineSettings::default(),
+            models: Arc::default(),
+            directory_file: None,
+            streams: Vec::new(),
+            topics: Vec::new(),
+            state_folder: "state".to_owned(),
+            snapshot_every: 30,
+            listen: "127.0.0.1:9464".to_owned(),
+        }
+    }
+}
+
+impl Settings {
+    /// Settings from the text of a file.
+    ///
+    /// # Errors
+    /// Every mistake in the file, by line.
+    pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
+        let (settings, mistakes) = reader::read(text, read_settings);
+        settings.filter(|_| mistakes.is_empty()).ok_or(mistakes)
+    }
+
+    /// Puts in the directory that [`Settings::directory_file`] names.
+    pub fn with_directory(mut self, directory: Directory) -> Self {
+        self.engine.directory = Arc::new(directory);
+        self
+    }
+}
+
+fn read_settings(root: &mut Section<'_, '_>) -> Settings {
+    let mut settings = Settings::default();
+    root.section("identity", |section| read_identity(section, &mut settings));
+    let mut departments = Vec::new();
+    root.sections("departments", |name, section| {
+        let models = section.texts("models");
+        if models.as_ref().is_none_or(Vec::is_empty) {
+            section.mistake("models", "lists no model", "list patterns such as \"anthropic.claude-*\"");
+        }
+        departments.push((name.to_owned(), models.unwrap_or_default()));
+    });
+    settings.engine.departments = Arc::new(DepartmentTable::new(departments));
+    settings.models = Arc::new(ModelMap::new(root.pairs("models")));
+    root.section("detect", |section| read_detectors(section, &mut settings.engine));
+    root.section("alerts", |section| {
+        let alerts = &mut settings.engine.alerts;
+        section.duration("resolve_after", MINUTE..30 * DAY).inspect(|seconds| alerts.resolve_after = *seconds);
+        section.count("open_max", 10..1_000_001).inspect(|count| alerts.open_max = *count as usize);
+    });
+    root.section("time", |section| {
+        // The ring of counts reaches two hours back: an hour's window and an hour of lateness and waiting together.
+        section.duration("lateness", 0..30 * MINUTE + 1).inspect(|seconds| settings.engine.lateness = *seconds);
+        section.duration("join_wait", 0..30 * MINUTE + 1).inspect(|seconds| settings.engine.join_wait = *seconds);
+        section.duration("grant_lifetime", 12 * HOUR..8 * DAY).inspect(|seconds| settings.engine.grant_lifetime = *seconds);
+    });
+    root.section("limits", |section| read_limits(section, &mut settings.engine));
+    root.section("state", |section| {
+        section.text("folder").inspect(|folder| settings.state_folder.clone_from(folder));
+        section.duration("snapshot_every", 1..HOUR).inspect(|seconds| settings.snapshot_every = *seconds);
+    });
+    root.section("http", |section| {
+        if let Some(listen) = section.text("listen") {
+            check_listen(section, &listen);
+            settings.listen = listen;
+        }
+    });
+    let (mut names, mut arns) = (HashSet::new(), HashSet::new());
+    root.list("streams", |section| settings.streams.extend(read_stream(section, &mut names)));
+    root.list("topics", |section| settings.topics.extend(read_topic(section, &mut arns)));
+    settings
+}
+
+fn read_identity(section: &mut Section<'_, '_>, settings: &mut Settings) {
+    let identity = &mut settings.engine.identity;
+    section.text("department_tag").inspect(|tag| identity.department_tag.clone_from(tag));
+    settings.directory_file = section.text("directory");
+    identity.roles = section.pairs("roles");
+    identity.accounts = section.pairs("accounts");
+    for (account, _) in &identity.accounts {
+        if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
+            section.mistake("accounts", format!("\"{account}\" is no account id"), "write the 12 digits of the account");
+        }
+    }
+}
+
+fn read_detectors(section: &mut Section<'_, '_>, engine: &mut EngineSettings) {
+    for detector in DetectorId::ALL {
+        section.section(detector.label(), |section| {
+            if let Some(mode) = section.choice("mode", "\"page\", \"report\", \"off\"", Mode::parse) {
+                engine.detectors.modes.insert(detector, mode);
+            }
+            if detector == DetectorId::InvocationSpike {
+                let spike: &mut SpikeSettings = &mut engine.detectors.spike;
+                section.count("floor", 1..1_000_000).inspect(|count| spike.floor = *count as u32);
+                section.number("spreads", 1.0..20.0).inspect(|number| spike.spreads = *number);
+                section.count("days_min", 1..366).inspect(|count| spike.days_min = *count as u32);
+                section.number("peer_days", 0.5..100.0).inspect(|number| spike.peer_days = *number);
+            }
+        });
+    }
+}
+
+fn read_limits(section: &mut Section<'_, '_>, engine: &mut EngineSettings) {
+    let mut limit = |key, most: i64, into: &mut usize| {
+        section.count(key, 1..most + 1).inspect(|count| *into = *count as usize);
+    };
+    limit("workers", 64, &mut engine.workers);
+    limit("dedup", 1 << 30, &mut engine.dedup_capacity);
+    limit("held", 10_000_000, &mut engine.held_max);
+    limit("grants", 100_000_000, &mut engine.grants_max);
+    limit("pairs", 100_000_000, &mut engine.pairs_max);
+    limit("actors", 100_000_000, &mut engine.actors_max);
+    limit("credentials", 100_000_000, &mut engine.credentials_max);
+}
+
+fn check_listen(section: &Section<'_, '_>, listen: &str) {
+    match listen.parse::<std::net::SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => {}
+        Ok(_) => section.mistake(
+            "listen",
+            format!("{listen} is open to other machines, and the page has neither TLS nor a password yet"),
+            "listen on 127.0.0.1 and put a reverse proxy in front",
+        ),
+        Err(_) => section.mistake("listen", format!("\"{listen}\" is no address"), "write it as \"127.0.0.1:9464\""),
+    }
+}
+
+fn read_stream(section: &mut Section<'_, '_>, names: &mut HashSet<String>) -> Option<Stream> {
+    let name = section.text("name");
+    let arn = section.text("arn");
+    let region = section.text("region");
+    let endpoint = read_endpoint(section);
+    let start = section.choice("start", "\"trim-horizon\", \"latest\", or a time \"2026-06-01T00:00:00Z\"", |text| match text {
+        "trim-horizon" => Some(Start::TrimHorizon),
+        "latest" => Some(Start::Latest),
+        time => EventTime::parse(time).map(Start::At),
+    });
+    if let Some(arn) = arn.as_ref().filter(|arn| !arn.starts_with("arn:") || !arn.contains(":kinesis:")) {
+        section.mistake("arn", format!("\"{arn}\" is no stream's ARN"), "copy it from `aws kinesis describe-stream-summary`");
+    }
+    let Some(name) = name else {
+        section.mistake("name", "is missing", "name the stream");
+        return None;
+    };
+    if !names.insert(format!("{name} {region:?} {endpoint:?}")) {
+        section.mistake("name", format!("\"{name}\" is read twice"), "remove one of the two");
+    }
+    Some(Stream { name, arn, region, endpoint, start: start.unwrap_or_default() })
+}
+
+fn read_topic(section: &mut Section<'_, '_>, arns: &mut HashSet<String>) -> Option<Topic> {
+    let arn = section.text("arn");
+    let form = section.choice("form", "\"text\", \"chatbot\"", Form::parse);
+    let words = "\"informational\", \"low\", \"medium\", \"high\", \"critical\"";
+    let severity_min = section.choice("severity_min", words, Severity::parse);
+    let region = section.text("region");
+    let endpoint = read_endpoint(section);
+    let Some(arn) = arn else {
+        section.mistake("arn", "is missing", "give the topic's ARN");
+        return None;
+    };
+    if !arn.starts_with("arn:") || arn.split(':').count() != 6 || !arn.contains(":sns:") {
+        section.mistake("arn", format!("\"{arn}\" is no topic's ARN"), "copy it from `aws sns list-topics`");
+    } else if arn.ends_with(".fifo") {
+        section.mistake("arn", "is a FIFO topic, which reaches neither e-mail nor chat", "use a standard topic");
+    }
+    if !arns.insert(arn.clone()) {
+        section.mistake("arn", format!("\"{arn}\" is listed twice"), "remove one of the two");
+    }
+    Some(Topic { arn, form: form.unwrap_or_default(), severity_min: severity_min.unwrap_or(Severity::Informational), region, endpoint })
+}
+
+fn read_endpoint(section: &mut Section<'_, '_>) -> Option<String> {
+    let endpoint = section.text("endpoint")?;
+    if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
+        section.mistake("endpoint", format!("\"{endpoint}\" is no URL"), "begin it with http:// or https://");
+    }
+    Some(endpoint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_all_defaults() {
+        let settings = Settings::parse("").expect("defaults");
+        assert_eq!((settings.snapshot_every, settings.engine.lateness), (30, 900));
+    }
+
+    #[test]
+    fn five_mistakes_are_five_lines() {
+        let text = "[time]\nlateness = \"2 weeks\"\n[detect.invocation-spike]\nmode = \"pge\"\nfloor = 0\n[[topics]]\narn = \"pager\"\n[limits]\nactor = 5\n";
+        let mistakes = Settings::parse(text).expect_err("mistakes");
+        let lines: Vec<(usize, &str)> = mistakes.iter().map(|m| (m.line, m.key.as_str())).collect();
+        assert_eq!(lines, [(2, "time.lateness"), (4, "detect.invocation-spike.mode"), (5, "detect.invocation-spike.floor"), (7, "topics[0].arn"), (9, "limits.actor")]);
+        assert!(mistakes[4].cure.contains("actors"), "{}", mistakes[4]);
+    }
+
+    #[test]
+    fn broken_toml_names_its_line() {
+        let mistakes = Settings::parse("[time]\nlateness = \n").expect_err("mistakes");
+        assert_eq!((mistakes.len(), mistakes[0].line), (1, 2), "{mistakes:?}");
+    }
+
+    #[test]
+    fn another_address_than_loopback_is_refused() {
+        assert!(Settings::parse("[http]\nlisten = \"0.0.0.0:80\"").is_err());
+        assert!(Settings::parse("[http]\nlisten = \"[::1]:80\"").is_ok());
+    }
+}

@@ -1,0 +1,199 @@
+//! The daemon: streams in, topics out, page and metrics beside. Wiring and drain; no decisions.
+//!
+//! One task owns the engine and takes deliveries one by one; each topic has a task that publishes; the consumer has its
+//! own tasks per shard. A position is committed only together with the state that its records made, and with the alerts
+//! that are not delivered yet: so a crash at any moment loses nothing and says nothing twice under two ids.
+
+mod aws;
+mod outbox;
+mod pipeline;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kinesis_lease::{Consumer, ConsumerHandle, ConsumerSettings, Delivery, StartAt, StreamSettings};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use crate::cli::{Exit, Failure};
+use crate::clock::Clock;
+use crate::config::{Settings, Start, Stream};
+use crate::engine::{Counts, Engine};
+use crate::sns::{Published, publish};
+use crate::storage::StateFolder;
+use crate::telemetry::Metrics;
+use crate::web::{self, Web};
+
+pub use aws::Access;
+use outbox::Outbox;
+use pipeline::Pipeline;
+
+/// How long a stop may take in all: stopping readers, delivering what is decided, one last snapshot.
+const DRAIN: Duration = Duration::from_secs(20);
+/// How often page and gauges are brought up to date.
+const VIEW_EVERY: Duration = Duration::from_millis(500);
+
+/// What a daemon runs with.
+#[derive(Debug)]
+pub struct Daemon {
+    /// Checked settings.
+    pub settings: Settings,
+    /// What time it is.
+    pub clock: Clock,
+    /// How AWS is reached.
+    pub access: Access,
+    /// How shards are polled; the demo polls faster.
+    pub poll_interval: Duration,
+}
+
+/// What a daemon did.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Kinesis records read.
+    pub records: u64,
+    /// Parts of records that could not be decoded.
+    pub undecodable: u64,
+    /// What the engine counted.
+    pub counts: Counts,
+    /// Seconds from an event's time to the decision about it: median, 99th percentile, largest.
+    pub lag: [u64; 3],
+}
+
+/// A started daemon, before its first delivery.
+#[derive(Debug)]
+pub struct Running {
+    pipeline: Pipeline,
+    deliveries: mpsc::Receiver<Delivery>,
+    consumer: ConsumerHandle,
+    results: mpsc::UnboundedReceiver<(String, Published)>,
+    snapshot_every: Duration,
+    /// Where the page is.
+    pub address: std::net::SocketAddr,
+    /// What the page shows.
+    pub web: Arc<Web>,
+}
+
+impl Daemon {
+    /// Opens the state, checks that AWS can be reached, and starts reading.
+    ///
+    /// # Errors
+    /// Whatever makes a start useless, with what to do about it.
+    pub async fn start(self) -> Result<Running, Failure> {
+        let Self { settings, clock, access, poll_interval } = self;
+        if settings.streams.is_empty() {
+            return Err(Failure::new(Exit::Configuration, "no [[streams]] in the configuration: there is nothing to read; add one with its name"));
+        }
+        let (state, recovered) = StateFolder::open(Path::new(&settings.state_folder)).await.map_err(|error| Failure::new(Exit::CannotWrite, error))?;
+        let streams = aws::streams(&access, &settings.streams).await;
+        let topics = aws::topics(&access, &settings.topics).await;
+        aws::check_streams(&streams).await?;
+        aws::check_topics(&topics).await?;
+
+        let (mut engine, outbox) = match recovered.snapshot {
+            Some(snapshot) => (Engine::restore(settings.engine.clone(), snapshot.engine), snapshot.outbox),
+            None => (Engine::new(settings.engine.clone()), Vec::new()),
+        };
+        let recalled = recovered.published.len();
+        engine.recall(recovered.published);
+        let departments = settings.engine.departments.departments().cloned();
+        let metrics = Arc::new(Metrics::new(departments).map_err(|error| Failure::new(Exit::Software, error))?);
+        let web = Arc::new(Web::new(Arc::clone(&metrics), engine.shared()));
+        let (address, server) = web::listen(&settings.listen, Arc::clone(&web)).await.map_err(|error| {
+            Failure::new(Exit::Unavailable, format_args!("cannot listen on {}: {error}; choose another [http] listen", settings.listen))
+        })?;
+        tokio::spawn(server);
+
+        let (results_sender, results) = mpsc::unbounded_channel();
+        let mut pending = Outbox::new(settings.engine.detectors.clone());
+        for (client, topic) in topics {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            tokio::spawn(publish(client, topic.arn.clone(), receiver, results_sender.clone()));
+            pending.add_topic(topic, sender);
+        }
+        let resume = recovered.manifest;
+        let resumed = resume.checkpoints.len();
+        let consumer_streams = streams.into_iter().map(|(client, stream)| (client, stream_settings(&stream, poll_interval))).collect();
+        let (deliveries, consumer) = Consumer::start(consumer_streams, ConsumerSettings::default(), resume.clone())
+            .map_err(|error| Failure::new(Exit::Configuration, error))?;
+        let mut pipeline = Pipeline::new(&settings, engine, pending, state, resume, clock, metrics);
+        pipeline.resend(outbox)?;
+        tracing::info!(page = %address, streams = settings.streams.len(), topics = settings.topics.len(), resumed, recalled, "geophone is listening");
+        let snapshot_every = Duration::from_secs(settings.snapshot_every.unsigned_abs().max(1));
+        Ok(Running { pipeline, deliveries, consumer, results, snapshot_every, address, web })
+    }
+}
+
+impl Running {
+    /// Works until `shutdown` completes, then drains.
+    ///
+    /// # Errors
+    /// The state folder cannot be written any more, or a reader died of a bug.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Outcome, Failure> {
+        let Self { mut pipeline, mut deliveries, consumer, mut results, snapshot_every, web, .. } = self;
+        tokio::pin!(shutdown);
+        let mut snapshots = interval(snapshot_every);
+        let mut views = interval(VIEW_EVERY);
+        snapshots.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        views.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        snapshots.tick().await;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some((topic, result)) = results.recv() => pipeline.published(&topic, result)?,
+                _ = snapshots.tick() => pipeline.commit().await?,
+                _ = views.tick() => pipeline.show(&web),
+                // Pages are left with the readers while too much waits for SNS: memory stays bounded.
+                delivery = deliveries.recv(), if pipeline.has_room() => match delivery {
+                    Some(delivery) => tokio::task::block_in_place(|| pipeline.deliver(delivery))?,
+                    None => return Err(Failure::new(Exit::Software, "a reader ended by itself; please report this with the log")),
+                },
+            }
+        }
+        tracing::info!("stopping: delivering what is decided");
+        drop(deliveries);
+        let end = Instant::now() + DRAIN;
+        consumer.stop().await;
+        while !pipeline.is_delivered() {
+            let left = end.saturating_duration_since(Instant::now());
+            match timeout(left, results.recv()).await {
+                Ok(Some((topic, result))) => pipeline.published(&topic, result)?,
+                Ok(None) | Err(_) => break,
+            }
+        }
+        // What is still undelivered goes into the snapshot and is sent after the next start.
+        pipeline.commit().await?;
+        pipeline.show(&web);
+        Ok(pipeline.outcome())
+    }
+}
+
+fn stream_settings(stream: &Stream, poll_interval: Duration) -> StreamSettings {
+    let mut settings = StreamSettings::new(&stream.name);
+    settings.alias = stream.region.as_ref().map(|region| format!("{}@{region}", stream.name));
+    settings.arn.clone_from(&stream.arn);
+    settings.poll_interval = poll_interval;
+    settings.idle_poll_interval = poll_interval * 5;
+    settings.start = match stream.start {
+        Start::TrimHorizon => StartAt::TrimHorizon,
+        Start::Latest => StartAt::Latest,
+        Start::At(time) => StartAt::AtTimestamp(time.unix().saturating_mul(1_000)),
+    };
+    settings
+}
+
+/// Completes when the process is asked to stop: SIGTERM, or Ctrl-C.
+pub async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        },
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be heard; only Ctrl-C stops the daemon");
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The one owner of the engine: takes deliveries in, journals and sends what is decided, commits.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use kinesis_lease::{Delivery, Manifest, Record, ShardKey};
+
+use super::Outcome;
+use super::outbox::Outbox;
+use crate::alerting::Alert;
+use crate::cli::{Exit, Failure};
+use crate::clock::Clock;
+use crate::cloudtrail::{Decoder, Limits};
+use crate::config::Settings;
+use crate::engine::{Engine, InputId, Report};
+use crate::observation::Observer;
+use crate::snapshot::Snapshot;
+use crate::sns::{Published, RetryClass};
+use crate::storage::{DeadLetter, StateFolder, StorageError};
+use crate::telemetry::Metrics;
+use crate::telemetry::metric_name::MetricName;
+use crate::time::EventTime;
+use crate::web::{View, Web};
+
+/// A trouble is shown on the page for this long after it was last told.
+const TROUBLE_SHOWN: Duration = Duration::from_secs(60);
+const ALERTS_SHOWN: usize = 200;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    decoder: Decoder,
+    observer: Observer,
+    engine: Engine,
+    outbox: Outbox,
+    state: StateFolder,
+    manifest: Manifest,
+    clock: Clock,
+    metrics: std::sync::Arc<Metrics>,
+    outcome: Outcome,
+    /// Shards that are being read, and whether their tip was reached once.
+    shards: BTreeMap<ShardKey, (InputId, bool)>,
+    troubles: BTreeMap<String, Instant>,
+    last_commit: Option<(u64, Manifest)>,
+}
+
+fn cannot_write(error: StorageError) -> Failure {
+    Failure::new(Exit::CannotWrite, error)
+}
+
+impl Pipeline {
+    #[allow(clippy::too_many_arguments, reason = "the one place where everything comes together")]
+    pub(super) fn new(
+        settings: &Settings,
+        engine: Engine,
+        outbox: Outbox,
+        state: StateFolder,
+        manifest: Manifest,
+        clock: Clock,
+        metrics: std::sync::Arc<Metrics>,
+    ) -> Self {
+        Self {
+            decoder: Decoder::new(Limits::default()),
+            observer: crate::cli::observer(settings),
+            engine,
+            outbox,
+            state,
+            manifest,
+            clock,
+            metrics,
+            outcome: Outcome::default(),
+            shards: BTreeMap::new(),
+            troubles: BTreeMap::new(),
+            last_commit: None,
+        }
+    }
+
+    /// Sends what a former process had decided and not delivered.
+    pub(super) fn resend(&mut self, alerts: Vec<Alert>) -> Result<(), Failure> {
+        let marked = alerts.into_iter().map(|alert| Alert { possible_duplicate: true, ..alert }).collect();
+        self.send(marked)
+    }
+
+    /// Takes one delivery in.
+    pub(super) fn deliver(&mut self, delivery: Delivery) -> Result<(), Failure> {
+        self.manifest.apply(&delivery);
+        match delivery {
+            Delivery::ShardOpened { shard, from } => {
+                let input = self.engine.input(&shard.to_string());
+                tracing::info!(%shard, %from, "reading");
+                self.shards.insert(shard, (input, false));
+                Ok(())
+            }
+            Delivery::Page { shard, records, end, millis_behind_latest, caught_up } => {
+                let behind = millis_behind_latest.unwrap_or(0);
+                self.metrics.set(MetricName::MillisBehindLatest, &[&shard.to_string()], behind as f64);
+                self.page(&shard, records, caught_up)?;
+                self.manifest.advance(&shard, end);
+                Ok(())
+            }
+            Delivery::ShardEnded { shard } => {
+                let mut report = Report::default();
+                if let Some((input, _)) = self.shards.remove(&shard) {
+                    self.engine.handle_closed(input, &mut report);
+                }
+                self.manifest.end(&shard);
+                tracing::info!(%shard, "read to its end");
+                self.take(report)
+            }
+            Delivery::Gap { shard, lost_from, message, .. } => {
+                self.metrics.count(MetricName::KinesisGaps, &[], 1);
+                tracing::error!(%shard, %lost_from, message, "records were lost to retention before they were read; going on at the oldest one");
+                self.trouble(format!("{shard}: records were lost to retention"));
+                Ok(())
+            }
+            Delivery::Trouble { stream, shard, kind, message, retry_in } => {
+                self.metrics.count(MetricName::KinesisTrouble, &[kind.as_str()], 1);
+                let place = shard.map_or_else(|| stream.to_string(), |shard| shard.to_string());
+                let text = format!("{place}: {}", kind.as_str());
+                if self.trouble(text) {
+                    tracing::warn!(place, kind = kind.as_str(), message, ?retry_in, "Kinesis call failed, will be made again");
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn page(&mut self, shard: &ShardKey, records: Vec<Record>, caught_up: bool) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let Some((input, reached)) = self.shards.get_mut(shard) else { return Ok(()) };
+        let input = *input;
+        *reached |= caught_up;
+        let mut report = Report::default();
+        let is_empty = records.is_empty();
+        for record in &records {
+            self.record(shard, input, record, &mut report)?;
+        }
+        if caught_up && is_empty {
+            self.engine.handle_idle(input, now, &mut report);
+        }
+        self.outcome.records += records.len() as u64;
+        self.metrics.count(MetricName::Records, &[], records.len() as u64);
+        self.take(report)
+    }
+
+    fn record(&mut self, shard: &ShardKey, input: InputId, record: &Record, report: &mut Report) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let arrival = record.arrival_ms.map_or(now.0, |ms| EventTime::from_unix(ms.div_euclid(1_000)));
+        let mut bad = Vec::new();
+        let (engine, observer, metrics) = (&mut self.engine, &mut self.observer, &self.metrics);
+        let outcome = self.decoder.decode(&record.data, &mut |item| match item {
+            Ok(decoded) => {
+                let observation = observer.observe(decoded, arrival);
+                metrics.lag(now.0.since(observation.time));
+                engine.handle(input, observation, now, report);
+            }
+            Err(error) => bad.push(error),
+        });
+        self.metrics.count(MetricName::ControlMessages, &[], outcome.control_messages);
+        self.outcome.undecodable += outcome.errors;
+        let Some(first) = bad.first() else { return Ok(()) };
+        for error in &bad {
+            self.metrics.count(MetricName::Undecodable, &[error.reason.label()], 1);
+        }
+        // The whole record is kept once: its good events are known by their ids when it is replayed.
+        let place = shard.to_string();
+        tracing::warn!(%shard, sequence = record.sequence_number, errors = bad.len(), first = %first, "part of a record cannot be decoded; kept as a dead letter");
+        self.dead_letter(&DeadLetter {
+            kind: "record",
+            place: &place,
+            id: &record.sequence_number,
+            reason: &first.to_string(),
+            data: base64_simd::STANDARD.encode_to_string(&record.data),
+        })
+    }
+
+    fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), Failure> {
+        self.metrics.count(MetricName::DeadLetters, &[letter.kind], 1);
+        if !self.state.dead_letter(letter).map_err(cannot_write)? {
+            self.trouble("the dead-letter file is full; further letters are only counted".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Counts what the engine did and sends what it decided.
+    fn take(&mut self, report: Report) -> Result<(), Failure> {
+        self.metrics.report(&report.counts);
+        self.outcome.counts.add(&report.counts);
+        self.send(report.alerts)
+    }
+
+    fn send(&mut self, alerts: Vec<Alert>) -> Result<(), Failure> {
+        for alert in &alerts {
+            tracing::info!(
+                alert = %alert.alert_id, incident = %alert.incident_id, status = alert.status.label(), detector = alert.detector.label(),
+                severity = alert.severity.label(), events = alert.event_count, "alert"
+            );
+        }
+        let sent: Vec<Alert> = alerts.into_iter().filter(|alert| self.outbox.is_sent(alert)).collect();
+        if sent.is_empty() {
+            return Ok(());
+        }
+        self.state.journal(&sent).map_err(cannot_write)?;
+        sent.into_iter().for_each(|alert| self.outbox.send(alert));
+        Ok(())
+    }
+
+    /// Takes in what became of a message.
+    pub(super) fn published(&mut self, topic: &str, result: Published) -> Result<(), Failure> {
+        match result {
+            Published::Sent { sequence, seconds } => {
+                self.metrics.observe(MetricName::SnsPublishSeconds, seconds);
+                self.outbox.settle(sequence);
+                Ok(())
+            }
+            Published::Refused { sequence, why } => {
+                let Some(alert) = self.outbox.settle(sequence) else { return Ok(()) };
+                tracing::error!(topic, alert = %alert.alert_id, why, "SNS refuses a message for good; kept as a dead letter");
+                let data = base64_simd::STANDARD.encode_to_string(alert.to_ndjson());
+                self.dead_letter(&DeadLetter { kind: "message", place: topic, id: &alert.alert_id.to_string(), reason: &why, data })
+            }
+            Published::Retrying { class, why, retry_in } => {
+                self.metrics.count(MetricName::SnsRetries, &[class.label()], 1);
+                let is_new = self.trouble(format!("{topic}: SNS {}", class.label()));
+                if is_new && class == RetryClass::Permission {
+                    tracing::error!(topic, why, ?retry_in, "SNS refuses the topic; alerts wait until that is cured");
+                } else if is_new {
+                    tracing::warn!(topic, why, ?retry_in, "SNS call failed, will be made again");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Commits positions, state and undelivered alerts in one step; nothing where nothing changed.
+    pub(super) async fn commit(&mut self) -> Result<(), Failure> {
+        let mark = (self.outcome.counts.events + self.outbox.len() as u64, self.manifest.clone());
+        if self.last_commit.as_ref() == Some(&mark) {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let snapshot = Snapshot { engine: self.engine.image(), outbox: self.outbox.undelivered() };
+        self.state.commit(&snapshot, self.manifest.clone()).await.map_err(cannot_write)?;
+        self.manifest.tidy();
+        self.metrics.observe(MetricName::SnapshotSeconds, started.elapsed().as_secs_f64());
+        self.metrics.set(MetricName::SnapshotTime, &[], self.clock.now().0.unix() as f64);
+        self.last_commit = Some(mark);
+        Ok(())
+    }
+
+    /// Brings page and gauges up to date.
+    pub(super) fn show(&mut self, web: &Web) {
+        self.troubles.retain(|_, told| told.elapsed() < TROUBLE_SHOWN);
+        let gauges = self.engine.gauges();
+        self.metrics.gauges(&gauges, self.outbox.len());
+        web.publish(View {
+            alerts: self.engine.open_alerts(ALERTS_SHOWN),
+            gauges,
+            events: self.outcome.counts.events,
+            invocations: self.outcome.counts.invocations,
+            outbox: self.outbox.len(),
+            now: self.clock.now().0,
+            is_ready: !self.shards.is_empty(),
+            troubles: self.troubles.keys().cloned().collect(),
+        });
+    }
+
+    /// Notes a trouble for the page; `true` where it was not known.
+    fn trouble(&mut self, text: String) -> bool {
+        const TROUBLES_MAX: usize = 50;
+        if self.troubles.len() >= TROUBLES_MAX && !self.troubles.contains_key(&text) {
+            return false;
+        }
+        self.troubles.insert(text, Instant::now()).is_none()
+    }
+
+    /// Whether further pages may be taken in.
+    pub(super) fn has_room(&self) -> bool {
+        self.outbox.has_room()
+    }
+
+    /// Whether everything decided is delivered.
+    pub(super) fn is_delivered(&self) -> bool {
+        self.outbox.len() == 0
+    }
+
+    /// What was done.
+    pub(super) fn outcome(&self) -> Outcome {
+        Outcome { lag: self.metrics.lag_quantiles(), ..self.outcome.clone() }
+    }
+}

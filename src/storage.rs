@@ -1,0 +1,266 @@
+//! The state folder of a single machine.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `manifest.json` | positions of all shards and the name of the snapshot that belongs to them, in one atomic write |
+//! | `snapshot-N.bin` | the state as of those positions; the last three are kept |
+//! | `journal-N.ndjson` | alerts that were decided after snapshot N, synced *before* each is published |
+//! | `dead-letters.ndjson` | records and messages that could not be processed, with the reason |
+//!
+//! A snapshot is written first and becomes valid with the manifest that names it; one that no manifest names is an
+//! orphan and is removed. After a crash the process goes on from manifest and snapshot, and the journal tells which
+//! alerts may have been sent already, under which ids.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use kinesis_lease::{FolderStore, LeaseStore, Manifest, StoreError};
+use serde::{Deserialize, Serialize};
+
+use crate::alerting::{Alert, Recalled};
+use crate::finding::{Digest128, Fingerprint};
+use crate::snapshot::{self, Snapshot, SnapshotError};
+
+/// Snapshots that are kept, the newest included.
+const SNAPSHOTS_KEPT: u64 = 3;
+/// The dead-letter file is not written beyond this; further letters are only counted.
+const DEAD_LETTER_BYTES_MAX: u64 = 1 << 30;
+
+/// Why the state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The positions cannot be read or written.
+    #[error(transparent)]
+    Leases(#[from] StoreError),
+    /// A file cannot be read or written.
+    #[error("cannot {action} {path}: {source}; check the folder's owner and free space")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The snapshot cannot be used.
+    #[error("{path}: {source}; restore the state folder from a backup, or move it away to start without history")]
+    Snapshot {
+        /// The snapshot.
+        path: PathBuf,
+        /// The reason.
+        source: SnapshotError,
+    },
+}
+
+/// What a former process left.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Positions.
+    pub manifest: Manifest,
+    /// State as of these positions.
+    pub snapshot: Option<Snapshot>,
+    /// Alerts that may have been published after it.
+    pub published: Vec<(Fingerprint, Recalled)>,
+}
+
+/// The state folder, locked by this process.
+#[derive(Debug)]
+pub struct StateFolder {
+    folder: PathBuf,
+    leases: FolderStore,
+    generation: u64,
+    journal: Option<File>,
+    dead_letters: Option<File>,
+    dead_letter_bytes: u64,
+}
+
+/// A line of the journal.
+#[derive(Debug, Serialize, Deserialize)]
+struct JournalLine {
+    fingerprint: Fingerprint,
+    alert_id: Digest128,
+    incident_id: Digest128,
+}
+
+/// Something that could not be processed, for a person to look at and to replay.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeadLetter<'a> {
+    /// `record` or `message`.
+    pub kind: &'static str,
+    /// Where it came from or was going: a shard, a topic.
+    pub place: &'a str,
+    /// Which one: a sequence number, an alert id.
+    pub id: &'a str,
+    /// Why.
+    pub reason: &'a str,
+    /// The bytes, base64.
+    pub data: String,
+}
+
+impl StateFolder {
+    /// Opens the folder, making it where it is not there, and reads what a former process left.
+    pub async fn open(folder: &Path) -> Result<(Self, Recovered), StorageError> {
+        let leases = FolderStore::open(folder).await?;
+        let manifest = leases.load().await?;
+        let mut state = Self { folder: folder.to_owned(), leases, generation: 0, journal: None, dead_letters: None, dead_letter_bytes: 0 };
+        let mut recovered = Recovered::default();
+        if let Some(generation) = manifest.attachment.as_deref().and_then(generation_of) {
+            recovered.snapshot = Some(state.read_snapshot(generation)?);
+            state.generation = generation;
+        }
+        recovered.manifest = manifest;
+        recovered.published = state.read_journal();
+        state.open_files()?;
+        Ok((state, recovered))
+    }
+
+    /// Writes `snapshot` and then `manifest` with its name: one atomic step forward.
+    pub async fn commit(&mut self, snapshot: &Snapshot, mut manifest: Manifest) -> Result<(), StorageError> {
+        let generation = self.generation + 1;
+        let path = self.snapshot_path(generation);
+        let bytes = snapshot::encode(snapshot).map_err(|source| StorageError::Snapshot { path: path.clone(), source })?;
+        if let Some(letters) = &self.dead_letters {
+            letters.sync_data().map_err(|source| StorageError::Io { action: "sync", path: self.folder.join("dead-letters.ndjson"), source })?;
+        }
+        write_durably(&path, &bytes)?;
+        manifest.attachment = Some(format!("snapshot-{generation}.bin"));
+        manifest.tidy();
+        self.leases.commit(&manifest).await?;
+        self.generation = generation;
+        self.journal = Some(self.open_append(&self.journal_path(generation))?);
+        self.remove_old();
+        Ok(())
+    }
+
+    /// Notes that alerts are about to be published. They are on disk when this returns.
+    pub fn journal(&mut self, alerts: &[Alert]) -> Result<(), StorageError> {
+        let path = self.journal_path(self.generation);
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let mut lines = Vec::new();
+        for alert in alerts {
+            let line = JournalLine { fingerprint: alert.fingerprint, alert_id: alert.alert_id, incident_id: alert.incident_id };
+            // Plain numbers and texts: this cannot fail.
+            serde_json::to_writer(&mut lines, &line).unwrap_or_default();
+            lines.push(b'\n');
+        }
+        let written = journal.write_all(&lines).and_then(|()| journal.sync_data());
+        written.map_err(|source| StorageError::Io { action: "write", path, source })
+    }
+
+    /// Keeps something that could not be processed. `false` where the file is full.
+    pub fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<bool, StorageError> {
+        let Some(file) = self.dead_letters.as_mut().filter(|_| self.dead_letter_bytes < DEAD_LETTER_BYTES_MAX) else { return Ok(false) };
+        let mut line = serde_json::to_vec(letter).unwrap_or_default();
+        line.push(b'\n');
+        self.dead_letter_bytes += line.len() as u64;
+        let written = file.write_all(&line);
+        written.map(|()| true).map_err(|source| StorageError::Io { action: "write", path: self.folder.join("dead-letters.ndjson"), source })
+    }
+
+    fn snapshot_path(&self, generation: u64) -> PathBuf {
+        self.folder.join(format!("snapshot-{generation}.bin"))
+    }
+
+    fn journal_path(&self, generation: u64) -> PathBuf {
+        self.folder.join(format!("journal-{generation}.ndjson"))
+    }
+
+    fn read_snapshot(&self, generation: u64) -> Result<Snapshot, StorageError> {
+        let path = self.snapshot_path(generation);
+        let bytes = fs::read(&path).map_err(|source| StorageError::Io { action: "read", path: path.clone(), source })?;
+        snapshot::decode(&bytes).map_err(|source| StorageError::Snapshot { path, source })
+    }
+
+    /// Entries of the journal; a last line that was cut off by a crash was never published.
+    fn read_journal(&self) -> Vec<(Fingerprint, Recalled)> {
+        let Ok(file) = File::open(self.journal_path(self.generation)) else { return Vec::new() };
+        let parse = |line: io::Result<String>| serde_json::from_str::<JournalLine>(&line.ok()?).ok();
+        let entries = BufReader::new(file).lines().filter_map(parse);
+        entries.map(|line| (line.fingerprint, Recalled { alert_id: line.alert_id, incident_id: line.incident_id })).collect()
+    }
+
+    fn open_files(&mut self) -> Result<(), StorageError> {
+        self.journal = Some(self.open_append(&self.journal_path(self.generation))?);
+        let letters = self.open_append(&self.folder.join("dead-letters.ndjson"))?;
+        self.dead_letter_bytes = letters.metadata().map_or(0, |meta| meta.len());
+        self.dead_letters = Some(letters);
+        self.remove_old();
+        Ok(())
+    }
+
+    fn open_append(&self, path: &Path) -> Result<File, StorageError> {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        file.map_err(|source| StorageError::Io { action: "write", path: path.to_owned(), source })
+    }
+
+    /// Removes snapshots and journals that no restart would look at. Failing to is no harm.
+    fn remove_old(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Some(generation) = name.to_str().and_then(generation_of) else { continue };
+            let is_old = generation + SNAPSHOTS_KEPT <= self.generation;
+            if is_old || generation > self.generation {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+/// N of `snapshot-N.bin` and `journal-N.ndjson`.
+fn generation_of(name: &str) -> Option<u64> {
+    let snapshot = name.strip_prefix("snapshot-").and_then(|rest| rest.strip_suffix(".bin"));
+    snapshot.or_else(|| name.strip_prefix("journal-").and_then(|rest| rest.strip_suffix(".ndjson")))?.parse().ok()
+}
+
+/// Writes a file so that after a crash it is there in full or not at all.
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    let io_error = |source| StorageError::Io { action: "write", path: path.to_owned(), source };
+    let temporary = path.with_extension("tmp");
+    let mut file = File::create(&temporary).map_err(io_error)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io_error)?;
+    fs::rename(&temporary, path).map_err(io_error)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Engine, EngineSettings};
+
+    fn snapshot() -> Snapshot {
+        Snapshot { engine: Engine::new(EngineSettings { dedup_capacity: 64, ..EngineSettings::default() }).image(), outbox: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn a_commit_is_found_again_and_only_three_are_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut state, recovered) = StateFolder::open(folder.path()).await.expect("opens");
+        assert!(recovered.snapshot.is_none());
+        for _ in 0..5 {
+            state.commit(&snapshot(), Manifest::default()).await.expect("commits");
+        }
+        drop(state);
+        let (_state, recovered) = StateFolder::open(folder.path()).await.expect("opens");
+        assert!(recovered.snapshot.is_some());
+        let snapshots = fs::read_dir(folder.path()).expect("listed").flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("snapshot"));
+        assert_eq!(snapshots.count(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_snapshot_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut state, _) = StateFolder::open(folder.path()).await.expect("opens");
+        state.commit(&snapshot(), Manifest::default()).await.expect("commits");
+        drop(state);
+        let path = folder.path().join("snapshot-1.bin");
+        let mut bytes = fs::read(&path).expect("read");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).expect("written");
+        let error = StateFolder::open(folder.path()).await.expect_err("damaged").to_string();
+        assert!(error.contains("snapshot-1.bin") && error.contains("move it away"), "{error}");
+    }
+}
