@@ -237,7 +237,7 @@ fn read_stream(section: &mut Section<'_, '_>, names: &mut HashSet<String>) -> Op
 
 fn read_topic(section: &mut Section<'_, '_>, arns: &mut HashSet<String>) -> Option<Topic> {
     let arn = section.text("arn");
-    let form = section.choice("form", "\"text\", \"chatbot\"", Form::parse);
+    let form = section.choice("form", "\"text\", \"chatbot\", \"ndjson\"", Form::parse);
     let words = "\"informational\", \"low\", \"medium\", \"high\", \"critical\"";
     let severity_min = section.choice("severity_min", words, Severity::parse);
     let region = section.text("region");

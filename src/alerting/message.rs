@@ -31,6 +31,8 @@ pub enum Form {
     Text,
     /// Amazon Q Developer's custom notification, version 1.0: any other JSON or text it drops silently.
     Chatbot,
+    /// The alert's own line of JSON, for queues and functions.
+    Ndjson,
 }
 
 impl Form {
@@ -39,6 +41,7 @@ impl Form {
         match text {
             "text" => Some(Self::Text),
             "chatbot" => Some(Self::Chatbot),
+            "ndjson" => Some(Self::Ndjson),
             _ => None,
         }
     }
@@ -60,15 +63,16 @@ pub fn render(alert: &Alert, form: Form) -> Message {
     let body = match form {
         Form::Text => text(alert),
         Form::Chatbot => chatbot(alert),
+        Form::Ndjson => alert.to_ndjson(),
     };
     Message { subject: subject(alert), body: within_limit(body, form), attributes: attributes(alert) }
 }
 
-/// Cuts a text that would be refused. A chat message is JSON and small by construction, as every part of it is cut.
+/// Cuts a text that would be refused. JSON cannot be cut and need not be: every part of it has a limit of its own.
 fn within_limit(body: String, form: Form) -> String {
     const NOTE: &str = "\n[cut: the message was longer than SNS takes]\n";
     let bytes_max = MESSAGE_BYTES_MAX - ATTRIBUTE_BYTES;
-    if body.len() <= bytes_max || form == Form::Chatbot {
+    if body.len() <= bytes_max || form != Form::Text {
         return body;
     }
     format!("{}{NOTE}", cut(&body, bytes_max - NOTE.len()))
