@@ -190,7 +190,8 @@ impl Alerting {
         let subject = subject_of(&finding);
         let bucket = finding.onset.slot(BUCKET).to_le_bytes();
         let recalled = self.recalled.remove(&finding.fingerprint);
-        let alert_id = recalled.map_or_else(|| Digest128::of(&[b"alert", &finding.fingerprint.0.to_bytes(), &bucket]), |known| known.alert_id);
+        let alert_id =
+            recalled.map_or_else(|| Digest128::of(&[b"alert", &finding.fingerprint.0.to_bytes(), &bucket]), |known| known.alert_id);
         let fresh = recalled.map_or_else(|| Digest128::of(&[b"incident", subject.text().as_bytes(), &bucket]), |known| known.incident_id);
         let incident = self.incidents.entry(subject.clone()).or_insert((fresh, 0));
         incident.1 += 1;
@@ -237,7 +238,8 @@ impl Alerting {
     }
 
     fn make_room(&mut self, out: &mut Vec<Alert>) {
-        let quietest = self.open.iter().min_by_key(|(fingerprint, open)| (open.alert.last_event, **fingerprint)).map(|(fingerprint, _)| *fingerprint);
+        let quietest =
+            self.open.iter().min_by_key(|(fingerprint, open)| (open.alert.last_event, **fingerprint)).map(|(fingerprint, _)| *fingerprint);
         if let Some(fingerprint) = quietest {
             self.resolved_early += 1;
             self.resolve(fingerprint, out);
@@ -268,10 +270,11 @@ impl OpenAlert {
         let alert = &mut self.alert;
         let rises = finding.severity > alert.severity;
         alert.event_count = (alert.event_count + 1).max(finding.story_events.unwrap_or(0));
-        if let Some(id) = finding.event_id {
-            if alert.event_ids.len() < EVENT_IDS_MAX && !alert.event_ids.contains(&id) {
-                alert.event_ids.push(id);
-            }
+        if let Some(id) = finding.event_id
+            && alert.event_ids.len() < EVENT_IDS_MAX
+            && !alert.event_ids.contains(&id)
+        {
+            alert.event_ids.push(id);
         }
         alert.onset = alert.onset.min(finding.onset);
         alert.last_event = alert.last_event.max(finding.time);
@@ -310,11 +313,13 @@ impl OpenAlert {
         if enrichment.policy.is_some() && alert.policy.is_none() || rises {
             alert.policy = enrichment.policy;
         }
-        if let Some(remark) = enrichment.remark {
-            if self.remarks.len() < REMARKS_MAX && !self.remarks.contains(&remark) && !alert.explanation.contains(&remark) {
-                alert.explanation.push_str(&format!(" {remark}."));
-                self.remarks.push(remark);
-            }
+        if let Some(remark) = enrichment.remark
+            && self.remarks.len() < REMARKS_MAX
+            && !self.remarks.contains(&remark)
+            && !alert.explanation.contains(&remark)
+        {
+            alert.explanation.push_str(&format!(" {remark}."));
+            self.remarks.push(remark);
         }
         self.decide(rises, learns && known, enrichment.time)
     }

@@ -7,7 +7,7 @@ pub mod invocation;
 pub mod model_id;
 pub mod operation;
 
-pub use denial::{DeniedBy, Denial, DenialKind, Outcome};
+pub use denial::{Denial, DenialKind, DeniedBy, Outcome};
 pub use invocation::{EventId, Invocation, TimeSource, Tokens};
 pub use model_id::{Model, ModelMap};
 pub use operation::{Operation, Plane, Sensitive};

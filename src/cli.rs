@@ -131,7 +131,10 @@ pub fn load_settings(path: &Path) -> Result<Settings, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::new(Exit::NoInput, format_args!("{}: {error}; name an existing file with --config", path.display())))?;
     let settings = Settings::parse(&text).map_err(|mistakes| {
-        let lines: Vec<String> = mistakes.iter().map(|mistake| format!("{}:{}: {}: {}; {}", path.display(), mistake.line, mistake.key, mistake.what, mistake.cure)).collect();
+        let lines: Vec<String> = mistakes
+            .iter()
+            .map(|mistake| format!("{}:{}: {}: {}; {}", path.display(), mistake.line, mistake.key, mistake.what, mistake.cure))
+            .collect();
         Failure::new(Exit::Configuration, lines.join("\n"))
     })?;
     match settings.directory_file.clone() {

@@ -280,7 +280,16 @@ mod tests {
         let text = "[time]\nlateness = \"2 weeks\"\n[detect.invocation-spike]\nmode = \"pge\"\nfloor = 0\n[[topics]]\narn = \"pager\"\n[limits]\nactor = 5\n";
         let mistakes = Settings::parse(text).expect_err("mistakes");
         let lines: Vec<(usize, &str)> = mistakes.iter().map(|m| (m.line, m.key.as_str())).collect();
-        assert_eq!(lines, [(2, "time.lateness"), (4, "detect.invocation-spike.mode"), (5, "detect.invocation-spike.floor"), (7, "topics[0].arn"), (9, "limits.actor")]);
+        assert_eq!(
+            lines,
+            [
+                (2, "time.lateness"),
+                (4, "detect.invocation-spike.mode"),
+                (5, "detect.invocation-spike.floor"),
+                (7, "topics[0].arn"),
+                (9, "limits.actor")
+            ]
+        );
         assert!(mistakes[4].cure.contains("actors"), "{}", mistakes[4]);
     }
 

@@ -82,9 +82,13 @@ impl Daemon {
     pub async fn start(self) -> Result<Running, Failure> {
         let Self { settings, clock, access, poll_interval } = self;
         if settings.streams.is_empty() {
-            return Err(Failure::new(Exit::Configuration, "no [[streams]] in the configuration: there is nothing to read; add one with its name"));
+            return Err(Failure::new(
+                Exit::Configuration,
+                "no [[streams]] in the configuration: there is nothing to read; add one with its name",
+            ));
         }
-        let (state, recovered) = StateFolder::open(Path::new(&settings.state_folder)).await.map_err(|error| Failure::new(Exit::CannotWrite, error))?;
+        let (state, recovered) =
+            StateFolder::open(Path::new(&settings.state_folder)).await.map_err(|error| Failure::new(Exit::CannotWrite, error))?;
         let streams = aws::streams(&access, &settings.streams).await;
         let topics = aws::topics(&access, &settings.topics).await;
         aws::check_streams(&streams).await?;

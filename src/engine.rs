@@ -10,36 +10,35 @@
 //! arrival within lateness the set of incidents is the same: windows are in event time, days are closed by the
 //! watermark, and which day's lessons judge an event depends on the event alone.
 
+mod image;
 pub mod inputs;
 pub mod report;
 pub mod waiting;
 pub mod worker;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3Builder;
 
-use crate::alerting::{AlertSettings, Alerting, AlertingImage, Recalled};
+use crate::alerting::{AlertSettings, Alerting, Recalled};
 use crate::bedrock::{Outcome, TimeSource, Tokens, model_id};
 use crate::detect::{CohortKey, CohortViews, Context, DetectorSettings, Detectors, Judged, access_denied};
 use crate::finding::{Fingerprint, Signal};
 use crate::identity::{Attribution, Caller, Directory, IdentitySettings, Resolver, Unknown};
 use crate::observation::{Body, Call, Observation};
 use crate::policy::DepartmentTable;
-use crate::state::{GrantKeeper, GrantsImage, Shared};
-use crate::stats::cohort::CohortImage;
-use crate::stats::dedup::DedupImage;
-use crate::stats::{Cohort, CohortView, Dedup};
+use crate::state::{GrantKeeper, Shared};
+use crate::stats::{Cohort, Dedup};
 use crate::time::{DAY, EventTime, HOUR, MINUTE, Now};
 
+pub use image::EngineImage;
 pub use inputs::{InputId, Inputs};
 pub use report::{Counts, Report};
-use waiting::{Half, Held, HeldCall, Pairs, PairsImage};
+use waiting::{Half, Held, HeldCall, Pairs};
 pub use worker::Occupancy;
-use worker::{Worker, WorkersImage};
+use worker::Worker;
 
 /// Event time between two looks at deadlines, in seconds.
 const TICK: i64 = 10;
@@ -132,22 +131,6 @@ pub struct Engine {
     alerting: Alerting,
     last_tick: EventTime,
     signals: Vec<Signal>,
-}
-
-/// Everything that a snapshot keeps of an engine.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct EngineImage {
-    inputs: Inputs,
-    dedup: DedupImage,
-    pairs: PairsImage,
-    held: Held,
-    grants: GrantsImage,
-    workers: WorkersImage,
-    cohorts: Vec<(CohortKey, CohortImage)>,
-    closed_day: i64,
-    current: Vec<(CohortKey, CohortView)>,
-    previous: Vec<(CohortKey, CohortView)>,
-    alerting: AlertingImage,
 }
 
 /// How full an engine is.
@@ -308,11 +291,11 @@ impl Engine {
         if !waits {
             return self.settle(held, Unknown::NoGrant, false, report);
         }
-        if self.held.len() >= self.settings.held_max {
-            if let Some(oldest) = self.held.take_oldest() {
-                report.counts.held_overflow += 1;
-                self.settle(oldest, Unknown::NoGrant, true, report);
-            }
+        if self.held.len() >= self.settings.held_max
+            && let Some(oldest) = self.held.take_oldest()
+        {
+            report.counts.held_overflow += 1;
+            self.settle(oldest, Unknown::NoGrant, true, report);
         }
         self.held.push(held);
     }
@@ -360,22 +343,22 @@ impl Engine {
     fn attribution(&mut self, call: &Call, missing: Unknown) -> Arc<Attribution> {
         let caller = &call.caller;
         let with_bearer_token = call.invocation.with_bearer_token;
-        if !with_bearer_token && !caller.access_key_id.is_empty() {
-            if let Some((known, who)) = self.attributions.get(&caller.access_key_id) {
-                if Arc::ptr_eq(known, caller) || known == caller {
-                    return Arc::clone(who);
-                }
-            }
+        if !with_bearer_token
+            && !caller.access_key_id.is_empty()
+            && let Some((known, who)) = self.attributions.get(&caller.access_key_id)
+            && (Arc::ptr_eq(known, caller) || known == caller)
+        {
+            return Arc::clone(who);
         }
         let chain = self.shared.chain(&caller.access_key_id);
         let who = Arc::new(self.resolver.resolve(caller, with_bearer_token, &chain, missing));
         // What is known only because something is missing is not remembered: it may still come.
         let is_settled = !chain.is_empty() || !self.resolver.needs_grant(caller);
         if is_settled && !with_bearer_token && !caller.access_key_id.is_empty() {
-            if let Some(parent) = chain.last().and_then(|grant| grant.parent_key.as_ref()) {
-                if self.missing_parents.len() < ATTRIBUTIONS_MAX {
-                    self.missing_parents.insert(Arc::clone(parent));
-                }
+            if let Some(parent) = chain.last().and_then(|grant| grant.parent_key.as_ref())
+                && self.missing_parents.len() < ATTRIBUTIONS_MAX
+            {
+                self.missing_parents.insert(Arc::clone(parent));
             }
             if self.attributions.len() >= ATTRIBUTIONS_MAX {
                 self.attributions.clear();
@@ -490,47 +473,8 @@ fn total(tokens: Tokens) -> u64 {
 
 /// Department (or the reason in brackets) and model family: the row of the access table.
 fn access_key(call: &Call, who: &Attribution) -> (Arc<str>, Arc<str>) {
-    let department = who.department.name().map_or_else(|| format!("({})", who.department.unknown().map_or("", Unknown::label)).into(), Arc::clone);
+    let department =
+        who.department.name().map_or_else(|| format!("({})", who.department.unknown().map_or("", Unknown::label)).into(), Arc::clone);
     let family = call.invocation.model.as_ref().map_or_else(|| Arc::from(model_id::OTHER_FAMILY), |model| Arc::clone(&model.family));
     (department, family)
-}
-
-impl Engine {
-    /// What a snapshot keeps. Everything is in a fixed order: the same state gives the same bytes.
-    pub fn image(&self) -> EngineImage {
-        let sorted = |views: &HashMap<CohortKey, CohortView>| views.iter().map(|(k, v)| (k.clone(), *v)).collect::<BTreeMap<_, _>>().into_iter().collect();
-        let cohorts: BTreeMap<_, _> = self.cohorts.iter().map(|(key, cohort)| (key.clone(), cohort.image())).collect();
-        EngineImage {
-            inputs: self.inputs.clone(),
-            dedup: self.dedup.image(),
-            pairs: self.pairs.image(),
-            held: self.held.clone(),
-            grants: self.grants.image(),
-            workers: worker::image(&self.workers),
-            cohorts: cohorts.into_iter().collect(),
-            closed_day: self.views.closed_day,
-            current: sorted(&self.views.current),
-            previous: sorted(&self.views.previous),
-            alerting: self.alerting.image(),
-        }
-    }
-
-    /// An engine that goes on from `image`. Limits may have changed since: what does not fit is forgotten, oldest first.
-    pub fn restore(settings: EngineSettings, image: EngineImage) -> Self {
-        let mut engine = Self::new(settings);
-        engine.inputs = image.inputs;
-        engine.dedup = Dedup::restore(&image.dedup, engine.settings.dedup_capacity);
-        engine.pairs.restore(image.pairs);
-        engine.held = image.held;
-        engine.grants.restore(image.grants);
-        worker::restore(&mut engine.workers, image.workers);
-        engine.cohorts = image.cohorts.iter().map(|(key, image)| (key.clone(), Cohort::restore(image))).collect();
-        engine.views = CohortViews {
-            closed_day: image.closed_day,
-            current: image.current.into_iter().collect(),
-            previous: image.previous.into_iter().collect(),
-        };
-        engine.alerting.restore(image.alerting);
-        engine
-    }
 }

@@ -169,7 +169,7 @@ impl Merge {
     ///
     /// # Errors
     /// A file that could be read at the first look and cannot any more.
-    pub fn next(&mut self) -> Result<Option<Observation>, Unreadable> {
+    pub fn pull(&mut self) -> Result<Option<Observation>, Unreadable> {
         while let Some(next) = self.waiting.last() {
             if self.heads.peek().is_some_and(|head| head.observation.time < next.earliest) {
                 break;
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!((listing.files.len(), listing.passed_over), (2, 2));
         let mut merge = Merge::new(&listing, Observer::new(Arc::default()), |_| {}).expect("read");
         let mut times = Vec::new();
-        while let Some(observation) = merge.next().expect("read") {
+        while let Some(observation) = merge.pull().expect("read") {
             times.push(observation.time.unix());
         }
         assert_eq!(times, [1, 2, 5, 6, 9]);

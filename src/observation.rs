@@ -121,7 +121,12 @@ impl Observer {
             name: self.share(event.event_name.as_str(), NAME_BYTES_MAX),
             operation,
             model: written.map(|written| self.model(written)),
-            tokens: Tokens::of_counts(added.input_tokens, added.output_tokens, added.cache_read_input_tokens, added.cache_write_input_tokens),
+            tokens: Tokens::of_counts(
+                added.input_tokens,
+                added.output_tokens,
+                added.cache_read_input_tokens,
+                added.cache_write_input_tokens,
+            ),
             account: self.share(event.account(), NAME_BYTES_MAX),
             region: self.share(event.aws_region.as_str(), NAME_BYTES_MAX),
             source_ip: self.share(event.source_ip_address.as_str(), NAME_BYTES_MAX),
@@ -165,7 +170,9 @@ fn fingerprint(event: &CloudTrailEvent<'_>) -> u64 {
         return hash_text(id);
     }
     match event.request_id.non_empty() {
-        Some(request) => hash_text(request) ^ hash_text(event.event_name.as_str()).rotate_left(7) ^ hash_text(event.event_time.as_str()).rotate_left(13),
+        Some(request) => {
+            hash_text(request) ^ hash_text(event.event_name.as_str()).rotate_left(7) ^ hash_text(event.event_time.as_str()).rotate_left(13)
+        }
         None => 0,
     }
 }

@@ -31,7 +31,9 @@ pub enum SnapshotError {
     #[error("not a snapshot of geophone's")]
     Foreign,
     /// Written by another version.
-    #[error("snapshot format {found} cannot be read: this version reads format {VERSION}; start that version, or remove the snapshot to start without history")]
+    #[error(
+        "snapshot format {found} cannot be read: this version reads format {VERSION}; start that version, or remove the snapshot to start without history"
+    )]
     Version {
         /// The format that was found.
         found: u16,

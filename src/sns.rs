@@ -93,7 +93,12 @@ enum Class {
 }
 
 /// Publishes what comes from `incoming` to `topic` until the sender is dropped and everything is settled.
-pub async fn publish(client: Client, topic: String, mut incoming: mpsc::UnboundedReceiver<Outgoing>, results: mpsc::UnboundedSender<(String, Published)>) {
+pub async fn publish(
+    client: Client,
+    topic: String,
+    mut incoming: mpsc::UnboundedReceiver<Outgoing>,
+    results: mpsc::UnboundedSender<(String, Published)>,
+) {
     let mut queue: VecDeque<Outgoing> = VecDeque::new();
     let mut failures = 0;
     loop {
@@ -143,8 +148,13 @@ fn take_batch(queue: &mut VecDeque<Outgoing>) -> Vec<Outgoing> {
 }
 
 /// Makes one call. Returns what is settled, and why the rest (back in `queue`, in order) is to be tried again.
-async fn send(client: &Client, topic: &str, batch: Vec<Outgoing>, queue: &mut VecDeque<Outgoing>) -> (Vec<Published>, Option<(RetryClass, String)>) {
-    let started = std::time::Instant::now();
+async fn send(
+    client: &Client,
+    topic: &str,
+    batch: Vec<Outgoing>,
+    queue: &mut VecDeque<Outgoing>,
+) -> (Vec<Published>, Option<(RetryClass, String)>) {
+    let started = crate::clock::moment();
     let entries = batch.iter().enumerate().map(|(index, outgoing)| entry(index, outgoing)).collect();
     let answer = client.publish_batch().topic_arn(topic).set_publish_batch_request_entries(Some(entries)).send().await;
     let seconds = started.elapsed().as_secs_f64();
@@ -159,7 +169,9 @@ async fn send(client: &Client, topic: &str, batch: Vec<Outgoing>, queue: &mut Ve
                 }
                 // One bad message spoils the call: each is tried alone, and only the bad one is given up.
                 Class::Refused if batch.len() > 1 => Box::pin(send_singly(client, topic, batch, queue)).await,
-                Class::Refused => (batch.into_iter().map(|o| Published::Refused { sequence: o.sequence, why: why.clone() }).collect(), None),
+                Class::Refused => {
+                    (batch.into_iter().map(|o| Published::Refused { sequence: o.sequence, why: why.clone() }).collect(), None)
+                }
             }
         }
     }
@@ -186,7 +198,12 @@ async fn send_singly(
 }
 
 /// Reads a partial success: entries that failed for now go back to the front, in order.
-fn settle(batch: Vec<Outgoing>, output: &PublishBatchOutput, seconds: f64, queue: &mut VecDeque<Outgoing>) -> (Vec<Published>, Option<(RetryClass, String)>) {
+fn settle(
+    batch: Vec<Outgoing>,
+    output: &PublishBatchOutput,
+    seconds: f64,
+    queue: &mut VecDeque<Outgoing>,
+) -> (Vec<Published>, Option<(RetryClass, String)>) {
     let (mut told, mut again, mut retry) = (Vec::new(), Vec::new(), None);
     for (index, outgoing) in batch.into_iter().enumerate() {
         let id = index.to_string();
@@ -195,7 +212,10 @@ fn settle(batch: Vec<Outgoing>, output: &PublishBatchOutput, seconds: f64, queue
         match failed {
             _ if sent => told.push(Published::Sent { sequence: outgoing.sequence, seconds }),
             Some(failed) if failed.sender_fault() && !is_throttle(failed.code()) => {
-                told.push(Published::Refused { sequence: outgoing.sequence, why: format!("{}: {}", failed.code(), failed.message().unwrap_or("")) });
+                told.push(Published::Refused {
+                    sequence: outgoing.sequence,
+                    why: format!("{}: {}", failed.code(), failed.message().unwrap_or("")),
+                });
             }
             // Named neither as sent nor as failed: nothing says that it was delivered, so it is sent again.
             failed => {
@@ -238,7 +258,10 @@ fn classify(error: &SdkError<PublishBatchError>) -> Class {
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     if is_throttle(code) {
         Class::Retry(RetryClass::Throttled)
-    } else if ["NotFound", "AuthorizationError", "AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "KMS"].iter().any(|c| code.starts_with(c)) {
+    } else if ["NotFound", "AuthorizationError", "AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "KMS"]
+        .iter()
+        .any(|c| code.starts_with(c))
+    {
         Class::Retry(RetryClass::Permission)
     } else if (400..500).contains(&status) && !code.is_empty() {
         Class::Refused
@@ -266,7 +289,10 @@ mod tests {
     use super::*;
 
     fn outgoing(sequence: u64, bytes: usize) -> Outgoing {
-        Outgoing { sequence, message: Message { subject: "s".into(), body: "x".repeat(bytes), attributes: vec![("severity", "low".into())] } }
+        Outgoing {
+            sequence,
+            message: Message { subject: "s".into(), body: "x".repeat(bytes), attributes: vec![("severity", "low".into())] },
+        }
     }
 
     #[test]
@@ -282,7 +308,8 @@ mod tests {
     #[test]
     fn what_failed_for_now_goes_first() {
         use aws_sdk_sns::types::{BatchResultErrorEntry, PublishBatchResultEntry};
-        let failed = |id: &str, code: &str, fault| BatchResultErrorEntry::builder().id(id).code(code).sender_fault(fault).build().expect("complete");
+        let failed =
+            |id: &str, code: &str, fault| BatchResultErrorEntry::builder().id(id).code(code).sender_fault(fault).build().expect("complete");
         let output = PublishBatchOutput::builder()
             .successful(PublishBatchResultEntry::builder().id("0").build())
             .failed(failed("1", "InternalError", false))

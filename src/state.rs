@@ -177,7 +177,8 @@ impl GrantKeeper {
 
     /// What a snapshot keeps.
     pub fn image(&self) -> GrantsImage {
-        let entry = |(_, key): &(EventTime, Arc<str>)| self.shared.grants.get(key).map(|entry| (Arc::clone(key), Grant::clone(entry.value())));
+        let entry =
+            |(_, key): &(EventTime, Arc<str>)| self.shared.grants.get(key).map(|entry| (Arc::clone(key), Grant::clone(entry.value())));
         GrantsImage(self.order.iter().filter_map(entry).collect())
     }
 

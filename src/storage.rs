@@ -121,7 +121,11 @@ impl StateFolder {
         let path = self.snapshot_path(generation);
         let bytes = snapshot::encode(snapshot).map_err(|source| StorageError::Snapshot { path: path.clone(), source })?;
         if let Some(letters) = &self.dead_letters {
-            letters.sync_data().map_err(|source| StorageError::Io { action: "sync", path: self.folder.join("dead-letters.ndjson"), source })?;
+            letters.sync_data().map_err(|source| StorageError::Io {
+                action: "sync",
+                path: self.folder.join("dead-letters.ndjson"),
+                source,
+            })?;
         }
         write_durably(&path, &bytes)?;
         manifest.attachment = Some(format!("snapshot-{generation}.bin"));
@@ -245,7 +249,10 @@ mod tests {
         drop(state);
         let (_state, recovered) = StateFolder::open(folder.path()).await.expect("opens");
         assert!(recovered.snapshot.is_some());
-        let snapshots = fs::read_dir(folder.path()).expect("listed").flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("snapshot"));
+        let snapshots = fs::read_dir(folder.path())
+            .expect("listed")
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("snapshot"));
         assert_eq!(snapshots.count(), 3);
     }
 

@@ -22,9 +22,30 @@ use metric_name::{Kind, MetricName};
 
 /// Families that may be a label; all others are `other`.
 const FAMILIES: [&str; 24] = [
-    "ai21.jamba", "ai21.jurassic", "amazon.nova", "amazon.rerank", "amazon.titan", "anthropic.claude", "cohere.command", "cohere.embed",
-    "cohere.rerank", "deepseek.r1", "deepseek.v3", "google.gemma", "luma.ray", "meta.llama", "minimax.minimax", "mistral.ministral",
-    "mistral.mistral", "mistral.mixtral", "mistral.pixtral", "moonshot.kimi", "openai.gpt", "qwen.qwen", "stability.stable", "writer.palmyra",
+    "ai21.jamba",
+    "ai21.jurassic",
+    "amazon.nova",
+    "amazon.rerank",
+    "amazon.titan",
+    "anthropic.claude",
+    "cohere.command",
+    "cohere.embed",
+    "cohere.rerank",
+    "deepseek.r1",
+    "deepseek.v3",
+    "google.gemma",
+    "luma.ray",
+    "meta.llama",
+    "minimax.minimax",
+    "mistral.ministral",
+    "mistral.mistral",
+    "mistral.mixtral",
+    "mistral.pixtral",
+    "moonshot.kimi",
+    "openai.gpt",
+    "qwen.qwen",
+    "stability.stable",
+    "writer.palmyra",
 ];
 const OUTCOMES: [&str; 4] = ["success", "denied", "throttled", "failed"];
 /// Where a table loses entries.
@@ -191,7 +212,8 @@ impl Metrics {
         self.set(M::Outbox, &[], outbox as f64);
         self.set(M::WatermarkSeconds, &[], gauges.watermark.unix() as f64);
         let tables = &gauges.tables;
-        let now = [tables.actors_evicted, tables.newcomers_evicted, tables.credentials_evicted, gauges.grants_evicted, gauges.resolved_early];
+        let now =
+            [tables.actors_evicted, tables.newcomers_evicted, tables.credentials_evicted, gauges.grants_evicted, gauges.resolved_early];
         let mut before = self.evicted.lock().unwrap_or_else(PoisonError::into_inner);
         for ((table, now), before) in TABLES.iter().zip(now).zip(before.iter_mut()) {
             self.count(M::Evicted, &[table], now.saturating_sub(*before));
@@ -267,7 +289,10 @@ mod tests {
         let metrics = Metrics::new([Arc::from("legal")]).expect("valid names");
         for _ in 0..2 {
             let text = metrics.expose(&shared);
-            assert!(text.contains(r#"geophone_invocations_total{department="legal",model_family="anthropic.claude",outcome="success"} 2"#), "{text}");
+            assert!(
+                text.contains(r#"geophone_invocations_total{department="legal",model_family="anthropic.claude",outcome="success"} 2"#),
+                "{text}"
+            );
             assert!(text.contains(r#"{department="unknown",model_family="anthropic.claude",outcome="success"} 2"#));
             assert!(!text.contains("evil") && !text.contains(".."));
         }

@@ -72,8 +72,16 @@ pub async fn listen(address: &str, web: Arc<Web>) -> std::io::Result<(SocketAddr
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     let router = Router::new()
-        .route("/", get(|State(web): State<Arc<Web>>| async move { guarded("text/html; charset=utf-8", page::render(&web.view(), &web.shared.access_rows())) }))
-        .route("/metrics", get(|State(web): State<Arc<Web>>| async move { guarded("text/plain; version=0.0.4", web.metrics.expose(&web.shared)) }))
+        .route(
+            "/",
+            get(|State(web): State<Arc<Web>>| async move {
+                guarded("text/html; charset=utf-8", page::render(&web.view(), &web.shared.access_rows()))
+            }),
+        )
+        .route(
+            "/metrics",
+            get(|State(web): State<Arc<Web>>| async move { guarded("text/plain; version=0.0.4", web.metrics.expose(&web.shared)) }),
+        )
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .with_state(web);
@@ -90,7 +98,10 @@ async fn ready(State(web): State<Arc<Web>>) -> (StatusCode, String) {
     match (view.is_ready, view.troubles.is_empty()) {
         (true, true) => (StatusCode::OK, "ok\n".to_owned()),
         (true, false) => (StatusCode::OK, format!("ok, but: {}\n", view.troubles.join("; "))),
-        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, format!("not reading yet{}\n", view.troubles.iter().map(|t| format!(": {t}")).collect::<String>())),
+        (false, _) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not reading yet{}\n", view.troubles.iter().map(|t| format!(": {t}")).collect::<String>()),
+        ),
     }
 }
 
@@ -102,7 +113,10 @@ fn guarded(content_type: &'static str, body: String) -> Response {
         (header::CONTENT_TYPE, content_type),
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        ),
         (header::REFERRER_POLICY, "no-referrer"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));

@@ -138,7 +138,7 @@ fn rows(alert: &Alert) -> Vec<(&'static str, String)> {
     }
     if let Some(denial) = &alert.denial {
         let by = denial.by.map(DeniedBy::spoken).map_or_else(String::new, |by| format!(", {by}"));
-        row("Refused", clean(&format!("{}{by} {}", denial.kind.spoken(), denial.policy_arn.as_deref().unwrap_or("")).trim_end().to_owned()));
+        row("Refused", clean(format!("{}{by} {}", denial.kind.spoken(), denial.policy_arn.as_deref().unwrap_or("")).trim_end()));
     }
     if let Some(policy) = &alert.policy {
         row("Policy", clean(&format!("{}: {}", policy.label(), policy.statement().or(policy.why()).unwrap_or(""))));
@@ -251,7 +251,9 @@ pub fn clean(text: &str) -> String {
     let visible = |c: char| match c {
         '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => Some(' '),
         c if c.is_control() => None,
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{061c}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' => None,
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{061c}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' => {
+            None
+        }
         '\u{e0000}'..='\u{e007f}' => None,
         c => Some(c),
     };

@@ -255,10 +255,11 @@ impl<'a> Line<'a> {
                 .denial
                 .as_ref()
                 .map(|denial| DenialLine { kind: denial.kind.label(), by: denial.by.and_then(crate::bedrock::DeniedBy::label) }),
-            policy: alert
-                .policy
-                .as_ref()
-                .map(|policy| PolicyLine { verdict: policy.label(), statement: policy.statement(), why: policy.why() }),
+            policy: alert.policy.as_ref().map(|policy| PolicyLine {
+                verdict: policy.label(),
+                statement: policy.statement(),
+                why: policy.why(),
+            }),
             account: some(&alert.account),
             region: some(&alert.region),
             source_ip: some(&alert.source_ip),

@@ -88,7 +88,14 @@ fn a_join_names_the_person_and_links_the_incident() {
     pending.who.department = Department::Unknown(Unknown::Pending);
     let opened = handle(&mut alerting, pending.clone());
     let who = Who { actor: ActorKey::new(ActorKind::Person, "alice"), person: Some("alice".into()), ..finding("x", 0, Severity::Low).who };
-    let enrichment = Enrichment { fingerprint: pending.fingerprint, who, policy: None, severity: Severity::High, remark: Some("m belongs to legal".into()), time: EventTime::from_unix(9) };
+    let enrichment = Enrichment {
+        fingerprint: pending.fingerprint,
+        who,
+        policy: None,
+        severity: Severity::High,
+        remark: Some("m belongs to legal".into()),
+        time: EventTime::from_unix(9),
+    };
     let mut out = Vec::new();
     alerting.handle(Signal::Enrichment(Box::new(enrichment)), &mut out);
     assert_eq!((out[0].alert_id, out[0].severity, out[0].department()), (opened[0].alert_id, Severity::High, "legal"));
@@ -133,9 +140,32 @@ fn ndjson_has_exactly_the_fields_of_the_contract() {
     let line: serde_json::Value = serde_json::from_str(&alert.to_ndjson()).expect("json");
     let mut names: Vec<&str> = line.as_object().expect("an object").keys().map(String::as_str).collect();
     let mut expected = vec![
-        "alert_id", "incident_id", "linked_incidents", "status", "possible_duplicate", "time", "detector", "rule", "severity", "confidence", "title",
-        "explanation", "actor", "department", "model", "denial", "policy", "account", "region", "source_ip", "numbers", "event_ids", "event_count",
-        "onset", "last_event", "techniques",
+        "alert_id",
+        "incident_id",
+        "linked_incidents",
+        "status",
+        "possible_duplicate",
+        "time",
+        "detector",
+        "rule",
+        "severity",
+        "confidence",
+        "title",
+        "explanation",
+        "actor",
+        "department",
+        "model",
+        "denial",
+        "policy",
+        "account",
+        "region",
+        "source_ip",
+        "numbers",
+        "event_ids",
+        "event_count",
+        "onset",
+        "last_event",
+        "techniques",
     ];
     names.sort_unstable();
     expected.sort_unstable();
@@ -143,7 +173,8 @@ fn ndjson_has_exactly_the_fields_of_the_contract() {
 }
 
 /// Everything that was ever used to break out of a message.
-const HOSTILE: &str = "x\u{202e}\u{2066}\r\n\0\u{1b}[31m</td><script>alert(1)</script> *bold* `code` <!here> [a](http://evil) & \u{feff}\"}]} \u{e0041}ä";
+const HOSTILE: &str =
+    "x\u{202e}\u{2066}\r\n\0\u{1b}[31m</td><script>alert(1)</script> *bold* `code` <!here> [a](http://evil) & \u{feff}\"}]} \u{e0041}ä";
 
 #[test]
 fn attacker_written_fields_cannot_break_out() {
@@ -164,7 +195,9 @@ fn attacker_written_fields_cannot_break_out() {
     }
     let chat: serde_json::Value = serde_json::from_str(&render(&alert, Form::Chatbot).body).expect("JSON");
     let description = chat["content"]["description"].as_str().expect("text");
-    assert!(!description.contains("<script") && !description.contains("<!here") && !description.contains('`') && !description.contains("]("));
+    assert!(
+        !description.contains("<script") && !description.contains("<!here") && !description.contains('`') && !description.contains("](")
+    );
     assert_eq!(chat["metadata"]["threadId"], alert.incident_id.to_string());
 }
 

@@ -169,7 +169,10 @@ fn read_message(message: &str) -> Denial {
         DenialKind::VpcEndpoint
     } else if message.contains("because no ") || message.contains("is not authorized to perform") {
         DenialKind::MissingPermission
-    } else if message.contains("access to the model") || message.contains("Model access is denied") || message.contains("model is not enabled") {
+    } else if message.contains("access to the model")
+        || message.contains("Model access is denied")
+        || message.contains("model is not enabled")
+    {
         DenialKind::ModelNotEnabled
     } else {
         DenialKind::Unknown
@@ -220,11 +223,27 @@ mod tests {
     #[test]
     fn iam_says_what_refused() {
         for (tail, kind, by) in [
-            ("because no identity-based policy allows the bedrock:InvokeModel action", DenialKind::MissingPermission, Some(DeniedBy::IdentityPolicy)),
-            ("because no session policy allows the bedrock:InvokeModel action", DenialKind::MissingPermission, Some(DeniedBy::SessionPolicy)),
-            ("because no permissions boundary allows the bedrock:InvokeModel action", DenialKind::MissingPermission, Some(DeniedBy::Boundary)),
+            (
+                "because no identity-based policy allows the bedrock:InvokeModel action",
+                DenialKind::MissingPermission,
+                Some(DeniedBy::IdentityPolicy),
+            ),
+            (
+                "because no session policy allows the bedrock:InvokeModel action",
+                DenialKind::MissingPermission,
+                Some(DeniedBy::SessionPolicy),
+            ),
+            (
+                "because no permissions boundary allows the bedrock:InvokeModel action",
+                DenialKind::MissingPermission,
+                Some(DeniedBy::Boundary),
+            ),
             ("with an explicit deny in an identity-based policy", DenialKind::ExplicitDeny, Some(DeniedBy::IdentityPolicy)),
-            ("with an explicit deny in a service control policy: arn:aws:organizations::1:policy/o-1/p-1", DenialKind::ExplicitDeny, Some(DeniedBy::ServiceControlPolicy)),
+            (
+                "with an explicit deny in a service control policy: arn:aws:organizations::1:policy/o-1/p-1",
+                DenialKind::ExplicitDeny,
+                Some(DeniedBy::ServiceControlPolicy),
+            ),
             ("with an explicit deny in a resource-based policy", DenialKind::ExplicitDeny, Some(DeniedBy::ResourcePolicy)),
             ("with an explicit deny in a VPC endpoint policy", DenialKind::VpcEndpoint, None),
             ("because no VPC endpoint policy allows the bedrock:InvokeModel action", DenialKind::VpcEndpoint, None),
@@ -232,15 +251,24 @@ mod tests {
         ] {
             let denial = denial("AccessDenied", &format!("{WHO} {tail}"));
             assert_eq!((denial.kind, denial.by), (kind, by), "{tail}");
-            assert_eq!(denial.resource_arn.as_deref(), Some("arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-opus-20240229-v1:0"));
+            assert_eq!(
+                denial.resource_arn.as_deref(),
+                Some("arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-opus-20240229-v1:0")
+            );
             assert_eq!(denial.policy_arn.is_some(), tail.contains(": arn"));
         }
     }
 
     #[test]
     fn other_refusals() {
-        assert_eq!(denial("AccessDenied", "You don't have access to the model with the specified model ID.").kind, DenialKind::ModelNotEnabled);
-        assert_eq!(denial("AccessDeniedException", "Model access is denied due to INVALID_PAYMENT_INSTRUMENT").kind, DenialKind::ModelNotEnabled);
+        assert_eq!(
+            denial("AccessDenied", "You don't have access to the model with the specified model ID.").kind,
+            DenialKind::ModelNotEnabled
+        );
+        assert_eq!(
+            denial("AccessDeniedException", "Model access is denied due to INVALID_PAYMENT_INSTRUMENT").kind,
+            DenialKind::ModelNotEnabled
+        );
         assert_eq!(denial("VpceAccessDenied", "").kind, DenialKind::VpcEndpoint);
         assert_eq!(denial("AccessDenied", "").kind, DenialKind::Unknown);
     }
@@ -255,7 +283,8 @@ mod tests {
 
     #[test]
     fn a_session_name_cannot_forge_the_reason() {
-        let forged = WHO.replace("Legal/x", "Legal/x with an explicit deny in a service control policy") + " because no identity-based policy allows the bedrock:InvokeModel action";
+        let forged = WHO.replace("Legal/x", "Legal/x with an explicit deny in a service control policy")
+            + " because no identity-based policy allows the bedrock:InvokeModel action";
         assert_eq!(denial("AccessDenied", &forged).by, Some(DeniedBy::IdentityPolicy));
     }
 }

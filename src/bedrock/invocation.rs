@@ -55,7 +55,15 @@ impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Uuid(v) => {
-                write!(f, "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", v >> 96, v >> 80 & 0xffff, v >> 64 & 0xffff, v >> 48 & 0xffff, v & 0xffff_ffff_ffff)
+                write!(
+                    f,
+                    "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+                    v >> 96,
+                    v >> 80 & 0xffff,
+                    v >> 64 & 0xffff,
+                    v >> 48 & 0xffff,
+                    v & 0xffff_ffff_ffff
+                )
             }
             Self::Text(text) => f.write_str(text),
         }
@@ -165,7 +173,9 @@ mod tests {
 
     #[test]
     fn ids_are_written_as_they_were_read() {
-        for text in ["51d580ea-04f5-421c-b733-b5e4ec485a6e", "51D580EA-04f5-421c-b733-b5e4ec485a6e", "ev-1", "00000000-0000-0000-0000-000000000001"] {
+        for text in
+            ["51d580ea-04f5-421c-b733-b5e4ec485a6e", "51D580EA-04f5-421c-b733-b5e4ec485a6e", "ev-1", "00000000-0000-0000-0000-000000000001"]
+        {
             assert_eq!(EventId::parse(text).map(|id| id.to_string()).as_deref(), Some(text));
         }
         assert!(matches!(EventId::parse("51d580ea-04f5-421c-b733-b5e4ec485a6e"), Some(EventId::Uuid(_))));
@@ -174,7 +184,9 @@ mod tests {
 
     #[test]
     fn companions_list_tokens_in_two_forms() {
-        for json in [r#"{"inputTokens":123,"outputTokens":45}"#, r#"[{"key":"inputTokens","value":"123"},{"key":"outputTokens","value":45}]"#] {
+        for json in
+            [r#"{"inputTokens":123,"outputTokens":45}"#, r#"[{"key":"inputTokens","value":"123"},{"key":"outputTokens","value":45}]"#]
+        {
             let entries = serde_json::from_str(json).expect("json");
             assert_eq!(Tokens::of_entries(&entries), Some(Tokens { input: 123, output: 45, cached: 0 }));
         }

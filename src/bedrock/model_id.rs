@@ -92,7 +92,8 @@ fn without_area(id: &str) -> &str {
 /// Provider and line of a model id: `meta.llama3-70b-instruct-v1:0` → `meta.llama`.
 fn family_of(id: &str) -> String {
     let Some((provider, name)) = id.split_once('.') else { return OTHER_FAMILY.to_owned() };
-    let is_provider = !provider.is_empty() && provider.len() <= 24 && provider.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let is_provider =
+        !provider.is_empty() && provider.len() <= 24 && provider.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let line = name.split(['-', ':', '.']).next().unwrap_or("");
     let without_version = line.trim_end_matches(|c: char| c.is_ascii_digit());
     // "r1" is a line's whole name; "llama3" is a line with its version.

@@ -87,18 +87,22 @@ impl Operation {
     pub fn of(event_source: &str, event_name: &str) -> Option<Self> {
         match event_source {
             // The host `bedrock-runtime` shows only in tlsDetails of real records; the other names cost nothing to take.
-            "bedrock.amazonaws.com" | "bedrock-runtime.amazonaws.com" | "bedrock-agent.amazonaws.com" | "bedrock-agent-runtime.amazonaws.com" => {
-                Some(Self::bedrock(event_name))
-            }
+            "bedrock.amazonaws.com"
+            | "bedrock-runtime.amazonaws.com"
+            | "bedrock-agent.amazonaws.com"
+            | "bedrock-agent-runtime.amazonaws.com" => Some(Self::bedrock(event_name)),
             "bedrock-mantle.amazonaws.com" => Some(Self {
                 plane: Plane::Mantle,
                 is_invocation: event_name == "CreateInference",
                 is_streaming: event_name == "CreateInference",
                 sensitive: None,
             }),
-            "bedrock-agentcore.amazonaws.com" => {
-                Some(Self { plane: Plane::AgentCore, is_invocation: event_name.starts_with("Invoke"), is_streaming: false, sensitive: None })
-            }
+            "bedrock-agentcore.amazonaws.com" => Some(Self {
+                plane: Plane::AgentCore,
+                is_invocation: event_name.starts_with("Invoke"),
+                is_streaming: false,
+                sensitive: None,
+            }),
             _ => None,
         }
     }

@@ -26,7 +26,10 @@ fn remarks(settings: &Settings) -> Vec<String> {
     remark(settings.streams.is_empty(), "no [[streams]]: `run` has nothing to read; `replay` and `warm` work");
     remark(settings.topics.is_empty(), "no [[topics]]: alerts are logged and shown on the page, and page nobody");
     remark(settings.engine.departments.departments().next().is_none(), "no [departments]: cross-department stays silent");
-    remark(settings.streams.iter().any(|stream| stream.arn.is_none()), "a stream has no arn: policies on the stream's ARN may refuse GetRecords");
+    remark(
+        settings.streams.iter().any(|stream| stream.arn.is_none()),
+        "a stream has no arn: policies on the stream's ARN may refuse GetRecords",
+    );
     remark(
         settings.engine.directory.people() == 0 && settings.engine.identity.roles.is_empty(),
         "no directory and no [identity.roles]: departments come from session tags alone",

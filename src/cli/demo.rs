@@ -10,7 +10,7 @@ mod script;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use geophone_company::{Company, CompanySettings};
@@ -22,7 +22,7 @@ use super::run::runtime;
 use super::summary::Summary;
 use super::{Exit, Failure, Format};
 use crate::alerting::message::Form;
-use crate::clock::Clock;
+use crate::clock::{Clock, moment};
 use crate::cloudtrail::{Decoder, Limits};
 use crate::config::{Settings, Start, Stream, Topic};
 use crate::daemon::{Access, Daemon, Outcome, stop_signal};
@@ -110,11 +110,11 @@ async fn play(args: &DemoArgs, folder: &std::path::Path) -> Result<Exit, Failure
     let real = args.duration.unwrap_or(Duration::from_secs(DAY_SECONDS));
     // The last hour of the span is left for what arrives late: CloudTrail's delay is minutes of the company's time.
     let factor = (LIVE_HOURS * HOUR) as f64 / real.as_secs_f64();
-    let clock = Clock::Scaled { origin: Instant::now(), start: EventTime::from_unix(first_live), factor };
+    let clock = Clock::Scaled { origin: moment(), start: EventTime::from_unix(first_live), factor };
     let client = feeder::client(&kinesis);
     feeder::make_stream(&client, STREAM).await?;
     let daemon = Daemon { settings, clock, access: Access::Emulator, poll_interval: Duration::from_millis(100) };
-    let started = Instant::now();
+    let started = moment();
     let running = daemon.start().await?;
     eprintln!("Live: {LIVE_HOURS} hours of the company's day in {} s. Page and metrics: http://{}/\n", real.as_secs(), running.address);
     let web = Arc::clone(&running.web);
@@ -164,7 +164,8 @@ fn settings(company: &Company, kinesis: &str, sns: &str, format: Format) -> Resu
     let mut settings = Settings::default();
     let departments = company.departments().iter().map(|department| (department.name.clone(), department.models.clone()));
     settings.engine.departments = Arc::new(DepartmentTable::new(departments));
-    settings.streams = vec![Stream { name: STREAM.to_owned(), arn: None, region: None, endpoint: Some(kinesis.to_owned()), start: Start::TrimHorizon }];
+    settings.streams =
+        vec![Stream { name: STREAM.to_owned(), arn: None, region: None, endpoint: Some(kinesis.to_owned()), start: Start::TrimHorizon }];
     settings.topics = vec![Topic {
         arn: "arn:aws:sns:us-east-1:111122223333:security-on-call".to_owned(),
         form: if format == Format::Ndjson { Form::Ndjson } else { Form::Text },
@@ -186,8 +187,11 @@ async fn warm(settings: &Settings, company: &mut Company) -> Result<(), Failure>
     let input = engine.input("history");
     let (mut decoder, mut observer) = (Decoder::new(Limits::default()), Observer::new(Arc::default()));
     let (mut report, mut now) = (Report::default(), EventTime::MIN);
-    for day in 0..HISTORY_DAYS {
+    let live = company.settings().first_day + i64::from(HISTORY_DAYS) * DAY + LIVE_FROM;
+    // The live day's night is history too: sessions that began then are known when the day begins.
+    for day in 0..=HISTORY_DAYS {
         let mut events = company.day(day);
+        events.retain(|event| event.arrival < live);
         events.sort_by_key(|event| event.arrival);
         for event in events {
             let arrival = EventTime::from_unix(event.arrival);

@@ -35,11 +35,14 @@ impl Printer {
     /// Prints one finding.
     pub fn finding(&self, finding: &Finding) {
         match self.format {
-            Format::Ndjson => line(&serde_json::json!({
-                "finding": finding.detector.label(), "time": finding.time.to_string(), "severity": finding.severity.label(),
-                "fingerprint": finding.fingerprint.0.to_string(), "explanation": finding.explanation, "numbers": finding.numbers,
-                "event_id": finding.event_id.as_ref().map(ToString::to_string),
-            }).to_string()),
+            Format::Ndjson => line(
+                &serde_json::json!({
+                    "finding": finding.detector.label(), "time": finding.time.to_string(), "severity": finding.severity.label(),
+                    "fingerprint": finding.fingerprint.0.to_string(), "explanation": finding.explanation, "numbers": finding.numbers,
+                    "event_id": finding.event_id.as_ref().map(ToString::to_string),
+                })
+                .to_string(),
+            ),
             Format::Text => line(&format!("  finding {} {} {}", finding.time, finding.detector.label(), clean(&finding.explanation))),
         }
     }
@@ -51,7 +54,8 @@ impl Printer {
             Status::Updated | Status::Resolved => format!("{} ", alert.status.label()),
         };
         let again = if alert.possible_duplicate { " (may have been sent before)" } else { "" };
-        let events = if alert.event_count == 1 { "1 event".to_owned() } else { format!("{} events since {}", alert.event_count, alert.onset) };
+        let events =
+            if alert.event_count == 1 { "1 event".to_owned() } else { format!("{} events since {}", alert.event_count, alert.onset) };
         format!(
             "{} {on}{:<13}{off} {status}{}{again}\n    {}\n    alert {} · incident {} · {events}",
             alert.last_event,

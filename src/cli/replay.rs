@@ -1,7 +1,6 @@
 //! `geophone replay`: what would these files have raised? No AWS, no state left behind.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use clap::Args;
 
@@ -9,6 +8,7 @@ use super::output::{Printer, progress};
 use super::summary::Summary;
 use super::{Exit, Failure, Format, load_settings, observer, parse_severity};
 use crate::alerting::worst;
+use crate::clock::moment;
 use crate::config::Settings;
 use crate::engine::{Counts, Engine, Report};
 use crate::files::{self, Listing, Merge, Tally};
@@ -42,10 +42,10 @@ pub struct ReplayArgs {
 pub fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
     let mut settings = args.config.as_deref().map_or_else(|| Ok(Settings::default()), load_settings)?;
     settings.engine.keep_findings = args.findings;
-    let started = Instant::now();
+    let started = moment();
     let (listing, mut merge) = open(&args.paths, &settings)?;
     let printer = Printer::new(args.format);
-    let mut engine = Engine::new(settings.engine.clone());
+    let mut engine = Engine::new(settings.engine);
     let mut highest = None;
     let counts = feed(&mut merge, &mut engine, |report| {
         highest = highest.max(worst(&report.alerts));
@@ -60,7 +60,10 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
         summary.write(path)?;
     }
     if summary.events == 0 && (merge.tally.undecodable > 0 || listing.files.is_empty()) {
-        return Err(Failure::new(Exit::NothingDecodable, "nothing in the input is a CloudTrail event; give CloudTrail logs (.json, .json.gz, .jsonl)"));
+        return Err(Failure::new(
+            Exit::NothingDecodable,
+            "nothing in the input is a CloudTrail event; give CloudTrail logs (.json, .json.gz, .jsonl)",
+        ));
     }
     let fails = args.fail_on.is_some_and(|limit| highest >= Some(limit));
     Ok(if fails { Exit::Findings } else { Exit::Ok })
@@ -86,7 +89,7 @@ pub(super) fn feed(merge: &mut Merge, engine: &mut Engine, mut each: impl FnMut(
         counts.add(&report.counts);
     };
     loop {
-        let next = merge.next().map_err(|error| Failure::new(Exit::NoInput, error))?;
+        let next = merge.pull().map_err(|error| Failure::new(Exit::NoInput, error))?;
         let Some(observation) = next else { break };
         now = now.max(observation.time);
         let mut report = Report::default();

@@ -14,7 +14,7 @@ use crate::telemetry::start_log;
 pub fn run(config: &Path) -> Result<Exit, Failure> {
     let settings = load_settings(config)?;
     start_log(std::io::stderr().is_terminal());
-    let started = std::time::Instant::now();
+    let started = crate::clock::moment();
     let outcome = runtime()?.block_on(async {
         let daemon = Daemon { settings, clock: Clock::System, access: access(), poll_interval: Duration::from_secs(1) };
         daemon.start().await?.run(stop_signal()).await

@@ -1,12 +1,12 @@
 //! `geophone warm`: history into baselines, without alerting, and a snapshot for the daemon.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use super::replay::{feed, open, tell};
 use super::run::runtime;
 use super::summary::Summary;
 use super::{Exit, Failure, load_settings};
+use crate::clock::moment;
 use crate::engine::Engine;
 use crate::snapshot::Snapshot;
 use crate::storage::StateFolder;
@@ -14,7 +14,7 @@ use crate::storage::StateFolder;
 /// Runs the command.
 pub fn warm(config: &Path, paths: &[PathBuf]) -> Result<Exit, Failure> {
     let settings = load_settings(config)?;
-    let started = Instant::now();
+    let started = moment();
     let cannot_write = |error| Failure::new(Exit::CannotWrite, error);
     let runtime = runtime()?;
     let (mut state, recovered) = runtime.block_on(StateFolder::open(Path::new(&settings.state_folder))).map_err(cannot_write)?;
@@ -27,7 +27,10 @@ pub fn warm(config: &Path, paths: &[PathBuf]) -> Result<Exit, Failure> {
     let counts = feed(&mut merge, &mut engine, |_| {})?;
     if counts.events == 0 {
         tell(&listing, &merge.tally);
-        return Err(Failure::new(Exit::NothingDecodable, "nothing in the input is a CloudTrail event; give CloudTrail logs (.json, .json.gz, .jsonl)"));
+        return Err(Failure::new(
+            Exit::NothingDecodable,
+            "nothing in the input is a CloudTrail event; give CloudTrail logs (.json, .json.gz, .jsonl)",
+        ));
     }
     // History pages nobody: what it opened is forgotten, so that the first live finding opens its own alert.
     engine.forget_alerts();

@@ -163,13 +163,14 @@ impl Decoder {
             }
             return self.decode_gzip(bytes, reader, Layers { gzip: layers.gzip + 1, ..layers });
         }
-        if !layers.in_aggregate && bytes.starts_with(&kpl::MAGIC) {
-            if let Some(records) = kpl::unpack(bytes) {
-                for record in records {
-                    self.decode_layer(record, reader, Layers { in_aggregate: true, ..layers });
-                }
-                return;
+        if !layers.in_aggregate
+            && bytes.starts_with(&kpl::MAGIC)
+            && let Some(records) = kpl::unpack(bytes)
+        {
+            for record in records {
+                self.decode_layer(record, reader, Layers { in_aggregate: true, ..layers });
             }
+            return;
         }
         match std::str::from_utf8(bytes) {
             Ok(text) => envelope::read_text(text, reader),

@@ -117,7 +117,9 @@ macro_rules! lenient_object {
     ($(#[$meta:meta])* $vis:vis struct $name:ident<'a> { $($(#[$field_meta:meta])* $key:literal => $field:ident: $ty:ty,)* }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Default)]
-        $vis struct $name<'a> { $($(#[$field_meta])* pub $field: $ty,)* }
+        $vis struct $name<'a> {
+            $(#[doc = concat!("CloudTrail's `", $key, "`.")] $(#[$field_meta])* pub $field: $ty,)*
+        }
 
         impl<'a> crate::cloudtrail::lenient::LenientObject<'a> for $name<'a> {
             #[inline]

@@ -77,10 +77,10 @@ impl UserIdentity<'_> {
 
     /// The session's name: what stands behind the last `/` of an assumed-role ARN, else behind the `:` of the principal id.
     pub fn session_name(&self) -> &str {
-        if let Some((_, tail)) = self.arn.as_str().split_once(":assumed-role/") {
-            if let Some((_, name)) = tail.split_once('/') {
-                return name;
-            }
+        if let Some((_, tail)) = self.arn.as_str().split_once(":assumed-role/")
+            && let Some((_, name)) = tail.split_once('/')
+        {
+            return name;
         }
         if self.kind.as_str() == "AssumedRole" {
             return self.principal_id.as_str().split_once(':').map_or("", |(_, name)| name);

@@ -265,7 +265,16 @@ mod tests {
 
     #[test]
     fn durations_and_distances() {
-        for (text, seconds) in [("90s", Some(90)), ("15m", Some(900)), ("6h", Some(21_600)), ("2d", Some(172_800)), ("-1s", None), ("5", None), ("h", None), ("9999999999999999d", None)] {
+        for (text, seconds) in [
+            ("90s", Some(90)),
+            ("15m", Some(900)),
+            ("6h", Some(21_600)),
+            ("2d", Some(172_800)),
+            ("-1s", None),
+            ("5", None),
+            ("h", None),
+            ("9999999999999999d", None),
+        ] {
             assert_eq!(parse_duration(text), seconds, "{text}");
         }
         assert_eq!((distance("lateness", "latness"), distance("", "abc"), distance("a", "a")), (1, 3, 0));

@@ -127,7 +127,9 @@ where
         return Ok(());
     }
     if code.starts_with("AccessDenied") || code.starts_with("AuthorizationError") {
-        tracing::warn!("{place} may not be described with these credentials; going on, since reading and publishing need other permissions");
+        tracing::warn!(
+            "{place} may not be described with these credentials; going on, since reading and publishing need other permissions"
+        );
         return Ok(());
     }
     let why = DisplayErrorContext(error).to_string();

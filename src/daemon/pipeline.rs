@@ -9,7 +9,7 @@ use super::Outcome;
 use super::outbox::Outbox;
 use crate::alerting::Alert;
 use crate::cli::{Exit, Failure};
-use crate::clock::Clock;
+use crate::clock::{Clock, moment};
 use crate::cloudtrail::{Decoder, Limits};
 use crate::config::Settings;
 use crate::engine::{Engine, InputId, Report};
@@ -122,7 +122,8 @@ impl Pipeline {
                 }
                 Ok(())
             }
-            _ => Ok(()),
+            // Shapes of the stream are taken over by `apply` above; what a later version of the reader adds is only counted there.
+            Delivery::Discovered { .. } | _ => Ok(()),
         }
     }
 
@@ -239,7 +240,7 @@ impl Pipeline {
         if self.last_commit.as_ref() == Some(&mark) {
             return Ok(());
         }
-        let started = Instant::now();
+        let started = moment();
         let snapshot = Snapshot { engine: self.engine.image(), outbox: self.outbox.undelivered() };
         self.state.commit(&snapshot, self.manifest.clone()).await.map_err(cannot_write)?;
         self.manifest.tidy();
@@ -272,7 +273,7 @@ impl Pipeline {
         if self.troubles.len() >= TROUBLES_MAX && !self.troubles.contains_key(&text) {
             return false;
         }
-        self.troubles.insert(text, Instant::now()).is_none()
+        self.troubles.insert(text, moment()).is_none()
     }
 
     /// Whether further pages may be taken in.

@@ -126,7 +126,14 @@ fn title(credential: &CredentialState, pace: u32, who: &Who) -> String {
 
 fn explanation(call: &Call, denial: &Denial, credential: &CredentialState, pace: u32, who: &Who, policy: Option<&Verdict>) -> String {
     let invocation = &call.invocation;
-    let mut text = format!("{} was refused {} on {} in {}: {}", who.spoken(), invocation.name, invocation.model_name(), invocation.region, denial.kind.spoken());
+    let mut text = format!(
+        "{} was refused {} on {} in {}: {}",
+        who.spoken(),
+        invocation.name,
+        invocation.model_name(),
+        invocation.region,
+        denial.kind.spoken()
+    );
     if let Some(by) = denial.by {
         let joint = if denial.kind == DenialKind::ExplicitDeny { " in " } else { " from " };
         let _ = write!(text, "{joint}{}", by.spoken());

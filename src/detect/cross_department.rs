@@ -18,7 +18,9 @@ impl Detector for CrossDepartment {
     fn judge(&self, judged: &Judged<'_>, _actor: &mut ActorState, context: &Context<'_>, out: &mut Vec<Signal>) {
         let invocation = &judged.call.invocation;
         let Department::Known { name, source } = &judged.who.department else { return };
-        let (true, Outcome::Success, Some(model)) = (invocation.operation.is_invocation, &invocation.outcome, &invocation.model) else { return };
+        let (true, Outcome::Success, Some(model)) = (invocation.operation.is_invocation, &invocation.outcome, &invocation.model) else {
+            return;
+        };
         if context.departments.allows(name, model) != Some(false) {
             return;
         }

@@ -88,9 +88,9 @@ impl Detector for InvocationSpike {
             return;
         }
         let peers = context.cohorts.peers(actor.department.as_ref(), actor.key.kind.is_machine(), time);
-        let worst = (0..WINDOWS).filter_map(|window| self.judge_window(window, largest[window], actor, peers, time)).reduce(|a, b| {
-            if f64::from(b.observed) / b.limit > f64::from(a.observed) / a.limit { b } else { a }
-        });
+        let worst = (0..WINDOWS)
+            .filter_map(|window| self.judge_window(window, largest[window], actor, peers, time))
+            .reduce(|a, b| if f64::from(b.observed) / b.limit > f64::from(a.observed) / a.limit { b } else { a });
         if let Some(judgement) = worst {
             self.report(judged, actor, &judgement, peers, out);
         }
@@ -102,7 +102,14 @@ impl InvocationSpike {
         if window == 0 { self.settings.floor } else { self.settings.floor * 3 }
     }
 
-    fn judge_window(&self, window: usize, (observed, end_slot): (u32, i64), actor: &ActorState, peers: Option<CohortView>, time: EventTime) -> Option<Judgement> {
+    fn judge_window(
+        &self,
+        window: usize,
+        (observed, end_slot): (u32, i64),
+        actor: &ActorState,
+        peers: Option<CohortView>,
+        time: EventTime,
+    ) -> Option<Judgement> {
         let history: &DailyPeaks = &actor.spike.history(time)[window];
         // Peers are kept for the short window; an hour holds at most six times, and usually about three times as much.
         let hour_factor = if window == 0 { 0.0 } else { 3f64.ln() };
@@ -153,7 +160,11 @@ fn explanation(who: &str, judgement: &Judgement, window: &str, days: u32, peers:
     let own = if days == 0 {
         "no day of its own to compare with".to_owned()
     } else {
-        format!("its busiest {window} of a usual day: {:.0}; highest in {days} active days: {}", judgement.usual.max(0.0), judgement.highest)
+        format!(
+            "its busiest {window} of a usual day: {:.0}; highest in {days} active days: {}",
+            judgement.usual.max(0.0),
+            judgement.highest
+        )
     };
     let peers = peers.map_or_else(String::new, |view| format!("; median busiest 10 minutes of its peers: {}", view.median));
     format!("{who} made {} calls in {window} ({own}{peers}; alert limit {:.0}).", judgement.observed, judgement.limit)

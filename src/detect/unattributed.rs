@@ -12,6 +12,9 @@ use crate::state::ActorState;
 
 use super::{Context, Detector, Judged};
 
+/// Active days after which the use of a credential by itself is known.
+const KNOWN_DAYS: u32 = 7;
+
 /// The detector. It has no settings of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Unattributed;
@@ -52,14 +55,16 @@ impl Why {
 }
 
 impl Detector for Unattributed {
-    fn judge(&self, judged: &Judged<'_>, _actor: &mut ActorState, _context: &Context<'_>, out: &mut Vec<Signal>) {
+    fn judge(&self, judged: &Judged<'_>, actor: &mut ActorState, _context: &Context<'_>, out: &mut Vec<Signal>) {
         let invocation = &judged.call.invocation;
         let Some(why) = Why::of(judged) else { return };
+        // A key that has been in use for a week is inventory, not news: page and metrics list it.
+        let is_news = actor.spike.current[0].days() < KNOWN_DAYS;
         let is_root = why == Why::Root;
         let severity = match (invocation.operation.sensitive, why) {
             (Some(_), _) => Severity::High,
             (None, Why::Root) => Severity::High,
-            (None, Why::LongLivedKey | Why::BearerKey) if invocation.operation.is_invocation => Severity::Low,
+            (None, Why::LongLivedKey | Why::BearerKey) if invocation.operation.is_invocation && is_news => Severity::Low,
             _ => return,
         };
         let key = &judged.who.actor;
@@ -70,11 +75,11 @@ impl Detector for Unattributed {
         finding.severity = severity;
         finding.confidence = if why == Why::UnknownSession { Confidence::Medium } else { Confidence::High };
         let who = &finding.who.actor.name;
-        let ended = if invocation.outcome.denial().is_some() { ", and was refused" } else { "" };
+        let changed = if invocation.outcome.denial().is_some() { "tried to change" } else { "changed" };
         (finding.title, finding.explanation) = match invocation.operation.sensitive {
             Some(what) => (
                 format!("Nobody answers for a change of {}: {who}", what.spoken()),
-                format!("{who} called {} in {}{ended}: {} changed {}.", invocation.name, invocation.region, why.spoken(), what.spoken()),
+                format!("{who} called {} in {}: {} {changed} {}.", invocation.name, invocation.region, why.spoken(), what.spoken()),
             ),
             None => (
                 format!("Nobody answers for Bedrock calls: {who}"),

@@ -133,7 +133,9 @@ impl Pairs {
 
     /// What a snapshot keeps.
     pub fn image(&self) -> PairsImage {
-        PairsImage(self.order.iter().filter_map(|(time, request)| self.halves.get(request).map(|half| (*time, *request, half.clone()))).collect())
+        PairsImage(
+            self.order.iter().filter_map(|(time, request)| self.halves.get(request).map(|half| (*time, *request, half.clone()))).collect(),
+        )
     }
 
     /// Takes over what a snapshot kept.

@@ -46,7 +46,14 @@ impl Worker {
     }
 
     /// The instant tap: a refused call, by its credential.
-    pub fn refuse(&mut self, credential: Digest128, judged: &Judged<'_>, detectors: &Detectors, context: &Context<'_>, out: &mut Vec<Signal>) {
+    pub fn refuse(
+        &mut self,
+        credential: Digest128,
+        judged: &Judged<'_>,
+        detectors: &Detectors,
+        context: &Context<'_>,
+        out: &mut Vec<Signal>,
+    ) {
         let state = self.credentials.get_or_insert_with(&credential, CredentialState::default);
         for detector in &detectors.instant {
             detector.judge_instantly(judged, state, context, out);
@@ -60,10 +67,10 @@ impl Worker {
         let slot = time.slot(BUCKET);
         let actor = self.actors.get_or_insert_with(key, |known| known.first_slot != slot, || ActorState::new(key.clone(), time));
         actor.last = actor.last.max(time);
-        if let Some(name) = judged.who.department.name() {
-            if actor.department.as_ref() != Some(name) {
-                actor.department = Some(Arc::clone(name));
-            }
+        if let Some(name) = judged.who.department.name()
+            && actor.department.as_ref() != Some(name)
+        {
+            actor.department = Some(Arc::clone(name));
         }
         for detector in &detectors.attributed {
             detector.judge(judged, actor, context, out);
@@ -94,9 +101,11 @@ impl Worker {
 
 /// What a snapshot keeps, in an order that does not depend on the tables'.
 pub fn image(workers: &[Worker]) -> WorkersImage {
-    let mut actors: Vec<_> = workers.iter().flat_map(|worker| worker.actors.iter()).map(|(_, state, settled)| (settled, state.clone())).collect();
+    let mut actors: Vec<_> =
+        workers.iter().flat_map(|worker| worker.actors.iter()).map(|(_, state, settled)| (settled, state.clone())).collect();
     actors.sort_unstable_by(|(_, a), (_, b)| a.key.cmp(&b.key));
-    let mut credentials: Vec<_> = workers.iter().flat_map(|worker| worker.credentials.iter()).map(|(key, state)| (*key, state.clone())).collect();
+    let mut credentials: Vec<_> =
+        workers.iter().flat_map(|worker| worker.credentials.iter()).map(|(key, state)| (*key, state.clone())).collect();
     credentials.sort_unstable_by_key(|(key, _)| *key);
     WorkersImage { actors, credentials }
 }

@@ -51,7 +51,8 @@ impl SessionName {
         if is_instance || (name.len() == 32 && is_hex(name)) || name.starts_with("eks-") {
             return Self::Machine;
         }
-        const GENERIC: [&str; 8] = ["CognitoIdentityCredentials", "session", "default", "cli", "AWSCLI-Session", "web-identity", "test", "MySession"];
+        const GENERIC: [&str; 8] =
+            ["CognitoIdentityCredentials", "session", "default", "cli", "AWSCLI-Session", "web-identity", "test", "MySession"];
         const GENERIC_PREFIXES: [&str; 6] = ["botocore-session-", "aws-sdk-", "aws-go-sdk-", "AWSJavaSDK", "web-identity-token-", "boto3-"];
         let has_letters = name.bytes().any(|b| b.is_ascii_alphabetic() || b >= 0x80);
         if !has_letters || GENERIC.contains(&name) || GENERIC_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {

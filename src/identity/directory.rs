@@ -74,7 +74,12 @@ impl Directory {
         let rows: Result<Vec<Row>, String> = if text.trim_start().starts_with('[') {
             serde_json::from_str(text).map_err(|error| error.to_string())
         } else {
-            csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes()).deserialize().collect::<Result<_, _>>().map_err(|error| error.to_string())
+            csv::ReaderBuilder::new()
+                .trim(csv::Trim::All)
+                .from_reader(text.as_bytes())
+                .deserialize()
+                .collect::<Result<_, _>>()
+                .map_err(|error| error.to_string())
         };
         let rows = rows.map_err(|error| vec![DirectoryError::Malformed(error)])?;
         if rows.len() > PEOPLE_MAX {
@@ -130,7 +135,8 @@ mod tests {
     #[test]
     fn csv_and_json_say_the_same() {
         let csv = "person,user_pool_sub,cognito_identity_id,department,manager\nalice@example.com, sub-1,us-east-1:id-1,legal,bob\n";
-        let json = r#"[{"person":"alice@example.com","user_pool_sub":"sub-1","cognito_identity_id":"us-east-1:id-1","department":"legal"}]"#;
+        let json =
+            r#"[{"person":"alice@example.com","user_pool_sub":"sub-1","cognito_identity_id":"us-east-1:id-1","department":"legal"}]"#;
         for text in [csv, json] {
             let directory = Directory::parse(text).expect("a directory");
             for id in ["alice@example.com", "sub-1", "us-east-1:id-1"] {

@@ -95,10 +95,10 @@ impl Grant {
     /// Cognito never contradict each other on a field, and where they would, the smaller text stays.
     pub fn merge(&mut self, other: Self) {
         fn prefer(mine: &mut Option<Arc<str>>, theirs: Option<Arc<str>>) {
-            if let Some(theirs) = theirs {
-                if mine.as_ref().is_none_or(|mine| theirs < *mine) {
-                    *mine = Some(theirs);
-                }
+            if let Some(theirs) = theirs
+                && mine.as_ref().is_none_or(|mine| theirs < *mine)
+            {
+                *mine = Some(theirs);
             }
         }
         for (key, value) in other.tags {

@@ -159,7 +159,9 @@ impl Resolver {
     /// Whether a call by `caller` waits for the record that issued its key: only temporary credentials have one, and a
     /// machine's is never tagged by a person.
     pub fn needs_grant(&self, caller: &Caller) -> bool {
-        caller.has_temporary_key() && !caller.is_machine && matches!(caller.kind, CallerKind::AssumedRole | CallerKind::FederatedUser | CallerKind::IamUser)
+        caller.has_temporary_key()
+            && !caller.is_machine
+            && matches!(caller.kind, CallerKind::AssumedRole | CallerKind::FederatedUser | CallerKind::IamUser)
     }
 
     /// Who `caller` is, given the grant of its access key and the grants that led to it, nearest first.
@@ -169,7 +171,8 @@ impl Resolver {
         let member = self.member(caller, chain);
         let person = self.person(caller, chain, member);
         let department = self.department(caller, with_bearer_token, chain, person.as_deref(), member, missing);
-        let actor = person.as_ref().map_or_else(|| actor_without_person(caller, chain), |name| ActorKey::new(ActorKind::Person, Arc::clone(name)));
+        let actor =
+            person.as_ref().map_or_else(|| actor_without_person(caller, chain), |name| ActorKey::new(ActorKind::Person, Arc::clone(name)));
         Attribution { actor, person, department }
     }
 
@@ -182,7 +185,8 @@ impl Resolver {
         if let Some(member) = member {
             return Some(Arc::clone(&member.person));
         }
-        let from_grants = chain.iter().find_map(|grant| grant.subject.as_ref().or(grant.source_identity.as_ref()).or(grant.cognito_identity.as_ref()));
+        let from_grants =
+            chain.iter().find_map(|grant| grant.subject.as_ref().or(grant.source_identity.as_ref()).or(grant.cognito_identity.as_ref()));
         caller
             .source_identity
             .as_ref()
@@ -206,7 +210,8 @@ impl Resolver {
         if let Some(tag) = chain.first().and_then(|grant| grant.tag(&self.settings.department_tag)).filter(|value| !value.is_empty()) {
             return known(tag, DepartmentSource::SessionTag);
         }
-        let by_identity = caller.cognito_identity.as_deref().and_then(|id| self.directory.find(id)).and_then(|member| member.department.as_ref());
+        let by_identity =
+            caller.cognito_identity.as_deref().and_then(|id| self.directory.find(id)).and_then(|member| member.department.as_ref());
         if let Some(name) = by_identity {
             return known(name, DepartmentSource::CognitoSubject);
         }
@@ -223,7 +228,9 @@ impl Resolver {
     fn mapped(&self, caller: &Caller) -> Option<&str> {
         let role = caller.role_name();
         let by_role = self.settings.roles.iter().find(|(pattern, _)| !role.is_empty() && glob::matches(pattern, role));
-        by_role.or_else(|| self.settings.accounts.iter().find(|(account, _)| **account == *caller.account)).map(|(_, department)| department.as_str())
+        by_role
+            .or_else(|| self.settings.accounts.iter().find(|(account, _)| **account == *caller.account))
+            .map(|(_, department)| department.as_str())
     }
 }
 
@@ -249,7 +256,9 @@ fn actor_without_person(caller: &Caller, chain: &[Arc<Grant>]) -> ActorKey {
         }
         CallerKind::AssumedRole if caller.session == SessionName::Named => ActorKey::new(ActorKind::Session, Arc::clone(&caller.arn)),
         CallerKind::AssumedRole | CallerKind::FederatedUser => ActorKey::new(ActorKind::Session, Arc::clone(caller.credential())),
-        CallerKind::IamUser => ActorKey::new(ActorKind::User, Arc::clone(if caller.arn.is_empty() { caller.credential() } else { &caller.arn })),
+        CallerKind::IamUser => {
+            ActorKey::new(ActorKind::User, Arc::clone(if caller.arn.is_empty() { caller.credential() } else { &caller.arn }))
+        }
         CallerKind::IdentityCenterUser | CallerKind::AwsAccount | CallerKind::Other => {
             ActorKey::new(ActorKind::Unknown, Arc::clone(caller.credential()))
         }
@@ -309,7 +318,11 @@ mod tests {
             (r#"{"type":"IAMUser","accessKeyId":"AKIA1","arn":"arn:aws:iam::1:user/u"}"#, true, Unknown::BearerKey),
             (r#"{"type":"AWSService","invokedBy":"lambda.amazonaws.com"}"#, false, Unknown::Service),
             (r"{}", false, Unknown::NoIdentity),
-            (r#"{"type":"AssumedRole","accessKeyId":"ASIA1","arn":"arn:aws:sts::1:assumed-role/R/i-0123456789abcdef0"}"#, false, Unknown::NoTag),
+            (
+                r#"{"type":"AssumedRole","accessKeyId":"ASIA1","arn":"arn:aws:sts::1:assumed-role/R/i-0123456789abcdef0"}"#,
+                false,
+                Unknown::NoTag,
+            ),
         ] {
             assert_eq!(resolver().resolve(&caller(json), bearer, &[], Unknown::NoGrant).department, Department::Unknown(why), "{json}");
         }
@@ -318,11 +331,18 @@ mod tests {
     #[test]
     fn machines_fold_into_their_role_and_sso_names_its_user() {
         let resolver = resolver();
-        let machine = caller(r#"{"type":"AssumedRole","accessKeyId":"ASIA1","arn":"arn:aws:sts::1:assumed-role/Batch/i-0123456789abcdef0",
-            "sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::1:role/x/Batch"}}}"#);
+        let machine = caller(
+            r#"{"type":"AssumedRole","accessKeyId":"ASIA1","arn":"arn:aws:sts::1:assumed-role/Batch/i-0123456789abcdef0",
+            "sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::1:role/x/Batch"}}}"#,
+        );
         assert!(!resolver.needs_grant(&machine));
-        assert_eq!(resolver.resolve(&machine, false, &[], Unknown::NoGrant).actor, ActorKey::new(ActorKind::Role, "arn:aws:iam::1:role/x/Batch"));
-        let sso = caller(r#"{"type":"AssumedRole","accessKeyId":"ASIA1","arn":"arn:aws:sts::1:assumed-role/AWSReservedSSO_Admin_0a1b/bob@example.com"}"#);
+        assert_eq!(
+            resolver.resolve(&machine, false, &[], Unknown::NoGrant).actor,
+            ActorKey::new(ActorKind::Role, "arn:aws:iam::1:role/x/Batch")
+        );
+        let sso = caller(
+            r#"{"type":"AssumedRole","accessKeyId":"ASIA1","arn":"arn:aws:sts::1:assumed-role/AWSReservedSSO_Admin_0a1b/bob@example.com"}"#,
+        );
         assert_eq!(resolver.resolve(&sso, false, &[], Unknown::NoGrant).actor, ActorKey::new(ActorKind::Person, "bob@example.com"));
     }
 

@@ -114,12 +114,14 @@ impl<K: Eq + Hash + Clone, V: Stamped> Probation<K, V> {
     /// The value of `key`, made by `make` where there is none. `proven` says whether a newcomer has proved itself.
     pub fn get_or_insert_with(&mut self, key: &K, proven: impl FnOnce(&V) -> bool, make: impl FnOnce() -> V) -> &mut V {
         let is_proven = self.newcomers.get_mut(key).is_some_and(|value| proven(value));
-        if is_proven {
-            if let Some(value) = self.newcomers.remove(key) {
-                return self.settled.get_or_insert_with(key, || value);
-            }
+        if is_proven && let Some(value) = self.newcomers.remove(key) {
+            return self.settled.get_or_insert_with(key, || value);
         }
-        if self.settled.get_mut(key).is_some() { self.settled.get_or_insert_with(key, make) } else { self.newcomers.get_or_insert_with(key, make) }
+        if self.settled.get_mut(key).is_some() {
+            self.settled.get_or_insert_with(key, make)
+        } else {
+            self.newcomers.get_or_insert_with(key, make)
+        }
     }
 
     /// Puts back a value that a snapshot kept.

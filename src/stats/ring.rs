@@ -63,7 +63,10 @@ impl Ring {
     pub fn largest_around(&self, slot: i64, buckets: usize) -> (u32, i64) {
         let last = (slot + buckets as i64 - 1).min(self.newest);
         // The earliest of equal windows, so that the answer does not depend on what came later.
-        (slot..=last).map(|end| (self.sum(end, buckets), end)).reduce(|best, next| if next.0 > best.0 { next } else { best }).unwrap_or((0, slot))
+        (slot..=last)
+            .map(|end| (self.sum(end, buckets), end))
+            .reduce(|best, next| if next.0 > best.0 { next } else { best })
+            .unwrap_or((0, slot))
     }
 
     fn advance(&mut self, slot: i64) {

@@ -103,8 +103,12 @@ impl MetricName {
             Self::Grants => ("geophone_grants_total", Counter, &[], "STS and Cognito records that issued credentials."),
             Self::Companions => ("geophone_companions_total", Counter, &[], "Companion records of streaming calls."),
             Self::Unpaired => ("geophone_unpaired_total", Counter, &[], "Streaming calls or companions whose other half never came."),
-            Self::Attributed => ("geophone_attributed_total", Counter, &["to"], "Calls attributed to a person, to a department, or to none, by reason."),
-            Self::Undecodable => ("geophone_undecodable_total", Counter, &["reason"], "Parts of records that could not be decoded; they are dead-lettered."),
+            Self::Attributed => {
+                ("geophone_attributed_total", Counter, &["to"], "Calls attributed to a person, to a department, or to none, by reason.")
+            }
+            Self::Undecodable => {
+                ("geophone_undecodable_total", Counter, &["reason"], "Parts of records that could not be decoded; they are dead-lettered.")
+            }
             Self::ControlMessages => ("geophone_control_messages_total", Counter, &[], "CloudWatch Logs health probes, dropped."),
             Self::Findings => ("geophone_findings_total", Counter, &["detector", "severity"], "Findings."),
             Self::Alerts => ("geophone_alerts_total", Counter, &["detector", "status"], "Alert messages decided."),
@@ -112,18 +116,29 @@ impl MetricName {
             Self::SnsRetries => ("geophone_sns_retries_total", Counter, &["class"], "SNS calls that failed and are made again."),
             Self::DeadLetters => ("geophone_dead_letters_total", Counter, &["kind"], "Records and messages put aside as unprocessable."),
             Self::EventLagSeconds => ("geophone_event_lag_seconds", Histogram, &[], "From an event's time to the decision about it."),
-            Self::MillisBehindLatest => ("geophone_kinesis_millis_behind_latest", Gauge, &["shard"], "How far reading is behind a shard's newest record, in milliseconds."),
+            Self::MillisBehindLatest => (
+                "geophone_kinesis_millis_behind_latest",
+                Gauge,
+                &["shard"],
+                "How far reading is behind a shard's newest record, in milliseconds.",
+            ),
             Self::KinesisTrouble => ("geophone_kinesis_trouble_total", Counter, &["kind"], "Kinesis calls that failed and are made again."),
-            Self::KinesisGaps => ("geophone_kinesis_gaps_total", Counter, &[], "Times that records were lost to retention before they were read."),
+            Self::KinesisGaps => {
+                ("geophone_kinesis_gaps_total", Counter, &[], "Times that records were lost to retention before they were read.")
+            }
             Self::TrackedActors => ("geophone_tracked_actors", Gauge, &[], "Actors whose calls are counted."),
             Self::HeldCalls => ("geophone_held_calls", Gauge, &[], "Calls that wait for the record that issued their key."),
             Self::KnownGrants => ("geophone_known_grants", Gauge, &[], "Access keys whose grant is known."),
             Self::OpenAlerts => ("geophone_open_alerts", Gauge, &[], "Alerts that are open."),
             Self::Outbox => ("geophone_outbox", Gauge, &[], "Alert messages that SNS has not accepted yet."),
             Self::Evicted => ("geophone_evicted_total", Counter, &["table"], "Entries forgotten for want of room."),
-            Self::WatermarkSeconds => ("geophone_watermark_seconds", Gauge, &[], "Event time up to which everything has been seen, in seconds since the epoch."),
+            Self::WatermarkSeconds => {
+                ("geophone_watermark_seconds", Gauge, &[], "Event time up to which everything has been seen, in seconds since the epoch.")
+            }
             Self::SnapshotSeconds => ("geophone_snapshot_seconds", Histogram, &[], "Time to write a snapshot."),
-            Self::SnapshotTime => ("geophone_snapshot_timestamp_seconds", Gauge, &[], "When the last snapshot was committed, in seconds since the epoch."),
+            Self::SnapshotTime => {
+                ("geophone_snapshot_timestamp_seconds", Gauge, &[], "When the last snapshot was committed, in seconds since the epoch.")
+            }
         }
     }
 }

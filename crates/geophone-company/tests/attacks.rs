@@ -1,5 +1,12 @@
 //! Every attack leaves the events that its name promises.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    clippy::too_many_lines,
+    reason = "tests fail by panicking, and wait by the clock"
+)]
 use std::collections::BTreeSet;
 
 use geophone_company::{Attack, Company, CompanySettings, Event, base_model};

@@ -1,5 +1,12 @@
 //! What the days look like from outside.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    clippy::too_many_lines,
+    reason = "tests fail by panicking, and wait by the clock"
+)]
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 

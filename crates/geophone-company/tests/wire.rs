@@ -1,5 +1,12 @@
 //! Envelopes give back the events that went in.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    clippy::too_many_lines,
+    reason = "tests fail by panicking, and wait by the clock"
+)]
 use std::io::Read as _;
 
 use geophone_company::{Company, CompanySettings, wire};

@@ -290,10 +290,7 @@ impl ShardReader {
         let shard = Some(self.key.clone());
         self.deliver(Delivery::Trouble { stream: self.key.stream.clone(), shard, kind, message: error.message, retry_in }).await?;
         tokio::time::sleep(retry_in).await;
-        match kind {
-            TroubleKind::NotFound => Err(Outcome::Missing),
-            _ => Ok(()),
-        }
+        if kind == TroubleKind::NotFound { Err(Outcome::Missing) } else { Ok(()) }
     }
 
     /// The end that the last answer claimed was not one: the listing shows the shard open. Reading
@@ -333,6 +330,7 @@ fn not_before(position: &Checkpoint, mut records: Vec<Record>) -> Vec<Record> {
     records
 }
 
+#[allow(clippy::disallowed_methods, reason = "AT_TIMESTAMP is in the service's wall-clock time")]
 fn epoch_ms() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)

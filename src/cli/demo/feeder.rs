@@ -44,15 +44,22 @@ pub(super) async fn make_stream(client: &Client, name: &str) -> Result<(), Failu
 }
 
 /// Feeds day after day (or one), each event when it arrives, until everything is read.
-pub(super) async fn feed(client: Client, mut company: Company, clock: Clock, one_day: bool, web: Arc<Web>, status: ProgressBar) -> Result<Truth, Failure> {
+pub(super) async fn feed(
+    client: Client,
+    mut company: Company,
+    clock: Clock,
+    one_day: bool,
+    web: Arc<Web>,
+    status: ProgressBar,
+) -> Result<Truth, Failure> {
     let mut truth = Truth::default();
     let mut fed = 0;
     for day in HISTORY_DAYS.. {
         let midnight = company.settings().first_day + i64::from(day) * DAY;
         let (from, to) = (midnight + LIVE_FROM, midnight + LIVE_FROM + LIVE_HOURS * HOUR);
         let mut events = script::day(&mut company, day, &mut truth);
-        // The night before is history too: sessions that began then are known when the day begins.
-        events.retain(|event| event.arrival < to || (event.label.is_some() && one_day));
+        // What arrived before the first day went live was read as history.
+        events.retain(|event| event.arrival >= from && event.arrival < to || day > HISTORY_DAYS && event.arrival < from);
         let mut events = events.into_iter().peekable();
         loop {
             let now = clock.now().0.unix();
@@ -95,7 +102,8 @@ fn show(status: &ProgressBar, web: &Web, clock: &Clock) {
 /// is decided by the partition key, so that every actor keeps one way.
 async fn put(client: &Client, events: Vec<Event>) -> Result<(), Failure> {
     let (by_bridge, by_logs): (Vec<Event>, Vec<Event>) = events.into_iter().partition(|event| event.partition_key.len() % 2 == 0);
-    let mut entries: Vec<(String, Vec<u8>)> = by_bridge.into_iter().map(|event| (event.partition_key.clone(), wire::eventbridge(&event.json))).collect();
+    let mut entries: Vec<(String, Vec<u8>)> =
+        by_bridge.into_iter().map(|event| (event.partition_key.clone(), wire::eventbridge(&event.json))).collect();
     for (index, batch) in by_logs.chunks(BATCH).enumerate() {
         let texts: Vec<&str> = batch.iter().map(|event| event.json.as_str()).collect();
         entries.push((format!("log-stream-{index}"), wire::cloudwatch_logs(&texts)));

@@ -70,7 +70,10 @@ async fn answer(State(state): State<Arc<Shared>>, Form(fields): Form<Vec<(String
     let (status, body) = match fields.get("Action").map(String::as_str) {
         Some("PublishBatch") => (StatusCode::OK, publish_batch(&state, &fields)),
         Some("GetTopicAttributes") => (StatusCode::OK, reply("GetTopicAttributes", "<Attributes/>")),
-        _ => (StatusCode::BAD_REQUEST, "<ErrorResponse><Error><Type>Sender</Type><Code>InvalidAction</Code></Error></ErrorResponse>".to_owned()),
+        _ => (
+            StatusCode::BAD_REQUEST,
+            "<ErrorResponse><Error><Type>Sender</Type><Code>InvalidAction</Code></Error></ErrorResponse>".to_owned(),
+        ),
     };
     (status, [(header::CONTENT_TYPE, "text/xml")], body)
 }

@@ -1,0 +1,74 @@
+//! An engine as a value: everything that a snapshot keeps, in a fixed order, so that the same state gives the same bytes.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::inputs::Inputs;
+use super::waiting::{Held, PairsImage};
+use super::worker::{self, WorkersImage};
+use super::{Engine, EngineSettings};
+use crate::alerting::AlertingImage;
+use crate::detect::{CohortKey, CohortViews};
+use crate::state::GrantsImage;
+use crate::stats::cohort::CohortImage;
+use crate::stats::dedup::DedupImage;
+use crate::stats::{Cohort, CohortView, Dedup};
+
+/// Everything that a snapshot keeps of an engine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EngineImage {
+    inputs: Inputs,
+    dedup: DedupImage,
+    pairs: PairsImage,
+    held: Held,
+    grants: GrantsImage,
+    workers: WorkersImage,
+    cohorts: Vec<(CohortKey, CohortImage)>,
+    closed_day: i64,
+    current: Vec<(CohortKey, CohortView)>,
+    previous: Vec<(CohortKey, CohortView)>,
+    alerting: AlertingImage,
+}
+
+impl Engine {
+    /// What a snapshot keeps. Everything is in a fixed order: the same state gives the same bytes.
+    pub fn image(&self) -> EngineImage {
+        let sorted = |views: &HashMap<CohortKey, CohortView>| {
+            views.iter().map(|(k, v)| (k.clone(), *v)).collect::<BTreeMap<_, _>>().into_iter().collect()
+        };
+        let cohorts: BTreeMap<_, _> = self.cohorts.iter().map(|(key, cohort)| (key.clone(), cohort.image())).collect();
+        EngineImage {
+            inputs: self.inputs.clone(),
+            dedup: self.dedup.image(),
+            pairs: self.pairs.image(),
+            held: self.held.clone(),
+            grants: self.grants.image(),
+            workers: worker::image(&self.workers),
+            cohorts: cohorts.into_iter().collect(),
+            closed_day: self.views.closed_day,
+            current: sorted(&self.views.current),
+            previous: sorted(&self.views.previous),
+            alerting: self.alerting.image(),
+        }
+    }
+
+    /// An engine that goes on from `image`. Limits may have changed since: what does not fit is forgotten, oldest first.
+    pub fn restore(settings: EngineSettings, image: EngineImage) -> Self {
+        let mut engine = Self::new(settings);
+        engine.inputs = image.inputs;
+        engine.dedup = Dedup::restore(&image.dedup, engine.settings.dedup_capacity);
+        engine.pairs.restore(image.pairs);
+        engine.held = image.held;
+        engine.grants.restore(image.grants);
+        worker::restore(&mut engine.workers, image.workers);
+        engine.cohorts = image.cohorts.iter().map(|(key, image)| (key.clone(), Cohort::restore(image))).collect();
+        engine.views = CohortViews {
+            closed_day: image.closed_day,
+            current: image.current.into_iter().collect(),
+            previous: image.previous.into_iter().collect(),
+        };
+        engine.alerting.restore(image.alerting);
+        engine
+    }
+}

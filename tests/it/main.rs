@@ -1,0 +1,13 @@
+//! The single integration binary: scenarios through the core, the command line, and the daemon against real servers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    clippy::too_many_lines,
+    missing_docs,
+    reason = "tests fail by panicking, and wait by the clock"
+)]
+
+mod architecture;
+mod support;
