@@ -34,6 +34,8 @@ pub use record::{Alert, Status};
 const EVENT_IDS_MAX: usize = 50;
 /// Remarks that an alert collects from joins.
 const REMARKS_MAX: usize = 4;
+/// Channels that an alert tells apart.
+const CHANNELS_MAX: usize = 8;
 /// Updates that are not urgent come at most this often, in event time.
 const UPDATE_EVERY: i64 = 5 * MINUTE;
 /// Growth of the event count that is worth an update.
@@ -151,6 +153,14 @@ impl Alerting {
                 out.push(open.say(Status::Updated));
             }
         }
+    }
+
+    /// The end of all input: says once more what has changed since it was said, in the order in which it happened.
+    pub fn finish(&mut self, out: &mut Vec<Alert>) {
+        let has_changed = |open: &&mut OpenAlert| open.is_due || open.alert.event_count > open.said_count;
+        let mut changed: Vec<&mut OpenAlert> = self.open.values_mut().filter(has_changed).collect();
+        changed.sort_unstable_by_key(|open| (open.alert.last_event, open.alert.alert_id));
+        out.extend(changed.into_iter().map(|open| open.say(Status::Updated)));
     }
 
     /// How many alerts are open.
@@ -278,6 +288,10 @@ impl OpenAlert {
         }
         alert.onset = alert.onset.min(finding.onset);
         alert.last_event = alert.last_event.max(finding.time);
+        let has_channel = alert.channels.contains(&finding.channel) || alert.channels.len() >= CHANNELS_MAX;
+        if !has_channel {
+            alert.channels.push(finding.channel);
+        }
         let learns_who = finding.who.is_settled() && alert.who.department.name().is_none() && finding.who.department.name().is_some();
         // The worst moment is what the alert shows; among equals the latest, with the newest numbers.
         if finding.severity >= alert.severity {
@@ -294,7 +308,7 @@ impl OpenAlert {
             alert.who = finding.who;
         }
         let grew = alert.event_count >= self.said_count.saturating_mul(GROWTH);
-        self.decide(rises, grew || learns_who, finding.time)
+        self.decide(rises, grew || learns_who || !has_channel, finding.time)
     }
 
     /// Takes in who it turned out to be; `true` where it is to be said now.

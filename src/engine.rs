@@ -234,6 +234,9 @@ impl Engine {
         while let Some(held) = self.held.take_oldest() {
             self.settle(held, Unknown::NoGrant, true, report);
         }
+        let before = report.alerts.len();
+        self.alerting.finish(&mut report.alerts);
+        count_alerts(before, report);
     }
 
     /// Ids that were published after the snapshot that this engine was restored from.

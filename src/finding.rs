@@ -200,6 +200,8 @@ pub struct Finding {
     pub title: String,
     /// One sentence with the numbers.
     pub explanation: String,
+    /// Which part of the detector spoke: an alert that gains a channel has news. Empty where there is only one.
+    pub channel: String,
     /// Whom it is about.
     pub who: Who,
     /// The model, where there is one.
@@ -239,6 +241,7 @@ impl Finding {
             confidence: Confidence::High,
             title: String::new(),
             explanation: String::new(),
+            channel: String::new(),
             who: Who::new(&call.caller, attribution),
             model: invocation.model.clone(),
             denial: invocation.outcome.denial().cloned(),

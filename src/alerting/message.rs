@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::record::{Alert, Status};
-use crate::bedrock::DeniedBy;
 use crate::cloudtrail::lenient::cut;
 use crate::identity::Department;
 
@@ -137,8 +136,7 @@ fn rows(alert: &Alert) -> Vec<(&'static str, String)> {
         row("Model", clean(&format!("{}{written}", model.id)));
     }
     if let Some(denial) = &alert.denial {
-        let by = denial.by.map(DeniedBy::spoken).map_or_else(String::new, |by| format!(", {by}"));
-        row("Refused", clean(format!("{}{by} {}", denial.kind.spoken(), denial.policy_arn.as_deref().unwrap_or("")).trim_end()));
+        row("Refused", clean(format!("{} {}", denial.spoken(), denial.policy_arn.as_deref().unwrap_or("")).trim_end()));
     }
     if let Some(policy) = &alert.policy {
         row("Policy", clean(&format!("{}: {}", policy.label(), policy.statement().or(policy.why()).unwrap_or(""))));

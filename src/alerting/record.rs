@@ -64,6 +64,8 @@ pub struct Alert {
     pub title: String,
     /// One sentence with the numbers.
     pub explanation: String,
+    /// Parts of the detector that spoke, in order of appearance.
+    pub channels: Vec<String>,
     /// Whom it is about.
     pub who: Who,
     /// The model of the worst moment.
@@ -107,6 +109,7 @@ impl Alert {
             confidence: finding.confidence,
             title: finding.title,
             explanation: finding.explanation,
+            channels: vec![finding.channel],
             who: finding.who,
             model: finding.model,
             denial: finding.denial,

@@ -19,6 +19,7 @@ fn finding(subject: &str, time: i64, severity: Severity) -> Finding {
         confidence: Confidence::High,
         title: format!("Bedrock call refused: {subject}"),
         explanation: format!("{subject} was refused."),
+        channel: String::new(),
         who: Who {
             actor: ActorKey::new(ActorKind::Person, subject),
             person: Some(subject.into()),

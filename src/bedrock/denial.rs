@@ -40,7 +40,7 @@ impl DenialKind {
     pub const fn spoken(self) -> &'static str {
         match self {
             Self::ExplicitDeny => "an explicit deny",
-            Self::MissingPermission => "no permission",
+            Self::MissingPermission => "no policy allows it",
             Self::ModelNotEnabled => "the model is not enabled for the account",
             Self::VpcEndpoint => "the VPC endpoint's policy",
             Self::Unknown => "reason not stated",
@@ -78,15 +78,15 @@ impl DeniedBy {
         }
     }
 
-    /// The policy type in a sentence.
+    /// The policy type in a sentence, without an article.
     pub const fn spoken(self) -> &'static str {
         match self {
-            Self::IdentityPolicy => "an identity-based policy",
-            Self::Boundary => "a permissions boundary",
-            Self::ServiceControlPolicy => "a service control policy",
-            Self::ResourceControlPolicy => "a resource control policy",
-            Self::SessionPolicy => "a session policy",
-            Self::ResourcePolicy => "a resource-based policy",
+            Self::IdentityPolicy => "identity-based policy",
+            Self::Boundary => "permissions boundary",
+            Self::ServiceControlPolicy => "service control policy",
+            Self::ResourceControlPolicy => "resource control policy",
+            Self::SessionPolicy => "session policy",
+            Self::ResourcePolicy => "resource-based policy",
         }
     }
 }
@@ -102,6 +102,18 @@ pub struct Denial {
     pub resource_arn: Option<String>,
     /// ARN of the policy that refused, where the message names it.
     pub policy_arn: Option<String>,
+}
+
+impl Denial {
+    /// Why, in a sentence: `no identity-based policy allows it`, `an explicit deny in a service control policy`.
+    pub fn spoken(&self) -> String {
+        let by = self.by.map(DeniedBy::spoken);
+        match (self.kind, by) {
+            (DenialKind::MissingPermission, Some(by)) => format!("no {by} allows it"),
+            (DenialKind::ExplicitDeny, Some(by)) => format!("an explicit deny in a {by}").replace("a identity", "an identity"),
+            (kind, _) => kind.spoken().to_owned(),
+        }
+    }
 }
 
 /// How a call ended.

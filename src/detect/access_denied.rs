@@ -45,7 +45,8 @@ impl InstantDetector for AccessDenied {
         let mut finding = Finding::about(DetectorId::AccessDenied, judged.call, judged.who, fingerprint(&judged.call.caller));
         finding.severity = severity(judged.call, denial, credential, pace).max(owner_severity(policy.as_ref()));
         finding.confidence = if denial.kind == DenialKind::Unknown { Confidence::Medium } else { Confidence::High };
-        finding.title = title(credential, pace, &finding.who);
+        finding.title = format!("{}: {}", channel(credential, pace), finding.who.spoken());
+        finding.channel = channel(credential, pace).to_owned();
         finding.explanation = explanation(judged.call, denial, credential, pace, &finding.who, policy.as_ref());
         finding.policy = policy;
         finding.onset = credential.onset;
@@ -111,8 +112,9 @@ fn ownership(call: &Call, policy: &Verdict) -> Option<String> {
     (!owners.is_empty()).then(|| format!("{} belongs to {}", call.invocation.model_name(), owners.join(", ")))
 }
 
-fn title(credential: &CredentialState, pace: u32, who: &Who) -> String {
-    let what = if credential.models.len() >= SWEEP {
+/// What kind of story it is by now.
+fn channel(credential: &CredentialState, pace: u32) -> &'static str {
+    if credential.models.len() >= SWEEP {
         "Sweep over models refused"
     } else if credential.regions.len() >= SWEEP {
         "Sweep over regions refused"
@@ -120,24 +122,13 @@ fn title(credential: &CredentialState, pace: u32, who: &Who) -> String {
         "Burst of refused Bedrock calls"
     } else {
         "Bedrock call refused"
-    };
-    format!("{what}: {}", who.spoken())
+    }
 }
 
 fn explanation(call: &Call, denial: &Denial, credential: &CredentialState, pace: u32, who: &Who, policy: Option<&Verdict>) -> String {
     let invocation = &call.invocation;
-    let mut text = format!(
-        "{} was refused {} on {} in {}: {}",
-        who.spoken(),
-        invocation.name,
-        invocation.model_name(),
-        invocation.region,
-        denial.kind.spoken()
-    );
-    if let Some(by) = denial.by {
-        let joint = if denial.kind == DenialKind::ExplicitDeny { " in " } else { " from " };
-        let _ = write!(text, "{joint}{}", by.spoken());
-    }
+    let (name, model, region) = (&invocation.name, invocation.model_name(), &invocation.region);
+    let mut text = format!("{} was refused {name} on {model} in {region}: {}", who.spoken(), denial.spoken());
     if let Some(remark) = policy.and_then(|policy| ownership(call, policy)) {
         let _ = write!(text, "; {remark}");
     }

@@ -141,6 +141,7 @@ impl InvocationSpike {
         finding.confidence = if days >= self.settings.days_min { Confidence::High } else { Confidence::Medium };
         finding.title = format!("Invocation spike: {}, {} calls in {window_name}", finding.who.spoken(), judgement.observed);
         finding.explanation = explanation(&finding.who.spoken(), judgement, window_name, days, peers);
+        finding.channel = window_name.to_owned();
         finding.onset = EventTime::from_unix((judgement.end_slot - buckets as i64 + 1) * BUCKET);
         finding.story_events = Some(u64::from(judgement.observed));
         finding.techniques.push("T1496.004".to_owned());

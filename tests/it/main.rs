@@ -10,4 +10,9 @@
 )]
 
 mod architecture;
+mod cli;
+mod daemon;
+mod order;
+mod real_records;
+mod scenarios;
 mod support;

@@ -1,0 +1,100 @@
+//! Kinesis in the test's own process: `ferrokinesis` on a port of loopback.
+
+use std::net::Ipv4Addr;
+
+use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, Shard, StreamStatus};
+use aws_sdk_kinesis::{Client, Config};
+use ferrokinesis::store::StoreOptions;
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+use super::wait::eventually;
+
+/// Kinesis takes at most so many records a call.
+const RECORDS_PER_CALL: usize = 500;
+
+/// A record to put: partition key and bytes.
+pub type Entry = (String, Vec<u8>);
+
+pub struct Kinesis {
+    pub endpoint: String,
+    client: Client,
+    task: AbortHandle,
+}
+
+impl Drop for Kinesis {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Kinesis {
+    pub async fn start() -> Self {
+        let options =
+            StoreOptions { create_stream_ms: 0, delete_stream_ms: 0, update_stream_ms: 0, shard_limit: 100, ..StoreOptions::default() };
+        let (app, _store) = ferrokinesis::create_app(options);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
+        let task = tokio::spawn(async move { axum::serve(listener, app).await.expect("serves") }).abort_handle();
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(&endpoint)
+            .credentials_provider(Credentials::new("AKIATEST", "secret", None, None, "test"));
+        Self { client: Client::from_conf(config.build()), endpoint, task }
+    }
+
+    /// A server with one stream.
+    pub async fn with_stream(name: &str, shards: i32) -> Self {
+        let kinesis = Self::start().await;
+        kinesis.create(name, shards).await;
+        kinesis
+    }
+
+    pub async fn create(&self, name: &str, shards: i32) {
+        self.client.create_stream().stream_name(name).shard_count(shards).send().await.expect("created");
+        self.active(name).await;
+    }
+
+    /// Puts records in their order.
+    pub async fn put(&self, name: &str, entries: &[Entry]) {
+        for chunk in entries.chunks(RECORDS_PER_CALL) {
+            let records = chunk.iter().map(|(key, data)| {
+                let entry = PutRecordsRequestEntry::builder().partition_key(key).data(Blob::new(data.clone()));
+                entry.build().expect("complete")
+            });
+            let request = self.client.put_records().stream_name(name).set_records(Some(records.collect()));
+            let answer = request.send().await.expect("put");
+            assert_eq!(answer.failed_record_count.unwrap_or(0), 0);
+        }
+    }
+
+    /// Splits the stream's first open shard in the middle.
+    pub async fn split(&self, name: &str) {
+        let shard = self.open_shards(name).await.swap_remove(0);
+        let range = shard.hash_key_range().expect("a range");
+        let [start, end]: [u128; 2] = [range.starting_hash_key(), range.ending_hash_key()].map(|key| key.parse().expect("a number"));
+        let middle = start + (end - start) / 2;
+        let request = self.client.split_shard().stream_name(name).shard_to_split(shard.shard_id());
+        request.new_starting_hash_key(middle.to_string()).send().await.expect("split");
+        self.active(name).await;
+    }
+
+    async fn open_shards(&self, name: &str) -> Vec<Shard> {
+        let listed = self.client.list_shards().stream_name(name).send().await.expect("listed");
+        let mut shards = listed.shards.unwrap_or_default();
+        shards.retain(|shard| shard.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_none()));
+        shards
+    }
+
+    async fn active(&self, name: &str) {
+        eventually("an active stream", async || {
+            let summary = self.client.describe_stream_summary().stream_name(name).send().await.ok()?;
+            let status = summary.stream_description_summary?.stream_status;
+            (status == StreamStatus::Active).then_some(())
+        })
+        .await;
+    }
+}
