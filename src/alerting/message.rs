@@ -141,6 +141,9 @@ fn rows(alert: &Alert) -> Vec<(&'static str, String)> {
     if let Some(policy) = &alert.policy {
         row("Policy", clean(&format!("{}: {}", policy.label(), policy.statement().or(policy.why()).unwrap_or(""))));
     }
+    if alert.channels.len() > 1 {
+        row("Steps", clean(&alert.channels.join(", then ")));
+    }
     row("Where", clean(&format!("account {}, {}, from {}", alert.account, alert.region, alert.source_ip)));
     let events = if alert.event_count == 1 { "1 event".to_owned() } else { format!("{} events", alert.event_count) };
     row("When", format!("{} to {}, {events}", alert.onset, alert.last_event));

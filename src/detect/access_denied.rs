@@ -40,14 +40,19 @@ impl InstantDetector for AccessDenied {
         let Some(denial) = invocation.outcome.denial() else { return };
         credential.refuse(invocation.time, table_hash(invocation.model_name()), table_hash(&invocation.region));
         let policy = verdict(judged.call, judged.who, context);
+        if let Some(remark) = policy.as_ref().and_then(|policy| ownership(judged.call, policy)) {
+            credential.ownership = Some(remark);
+        }
         let pace = credential.denies.sum(invocation.time.slot(BUCKET), 2);
 
         let mut finding = Finding::about(DetectorId::AccessDenied, judged.call, judged.who, fingerprint(&judged.call.caller));
         finding.severity = severity(judged.call, denial, credential, pace).max(owner_severity(policy.as_ref()));
+        credential.worst = credential.worst.max(Some(finding.severity));
+        finding.severity = credential.worst.unwrap_or(finding.severity);
         finding.confidence = if denial.kind == DenialKind::Unknown { Confidence::Medium } else { Confidence::High };
         finding.title = format!("{}: {}", channel(credential, pace), finding.who.spoken());
         finding.channel = channel(credential, pace).to_owned();
-        finding.explanation = explanation(judged.call, denial, credential, pace, &finding.who, policy.as_ref());
+        finding.explanation = explanation(judged.call, denial, credential, pace, &finding.who);
         finding.policy = policy;
         finding.onset = credential.onset;
         finding.story_events = Some(credential.total);
@@ -125,11 +130,11 @@ fn channel(credential: &CredentialState, pace: u32) -> &'static str {
     }
 }
 
-fn explanation(call: &Call, denial: &Denial, credential: &CredentialState, pace: u32, who: &Who, policy: Option<&Verdict>) -> String {
+fn explanation(call: &Call, denial: &Denial, credential: &CredentialState, pace: u32, who: &Who) -> String {
     let invocation = &call.invocation;
     let (name, model, region) = (&invocation.name, invocation.model_name(), &invocation.region);
     let mut text = format!("{} was refused {name} on {model} in {region}: {}", who.spoken(), denial.spoken());
-    if let Some(remark) = policy.and_then(|policy| ownership(call, policy)) {
+    if let Some(remark) = &credential.ownership {
         let _ = write!(text, "; {remark}");
     }
     if credential.total > 1 {

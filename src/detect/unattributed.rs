@@ -60,11 +60,13 @@ impl Detector for Unattributed {
         let Some(why) = Why::of(judged) else { return };
         // A key that has been in use for a week is inventory, not news: page and metrics list it.
         let is_news = actor.spike.current[0].days() < KNOWN_DAYS;
+        // A refused call is access-denied's.
+        let is_use = invocation.operation.is_invocation && invocation.outcome.denial().is_none();
         let is_root = why == Why::Root;
         let severity = match (invocation.operation.sensitive, why) {
             (Some(_), _) => Severity::High,
             (None, Why::Root) => Severity::High,
-            (None, Why::LongLivedKey | Why::BearerKey) if invocation.operation.is_invocation && is_news => Severity::Low,
+            (None, Why::LongLivedKey | Why::BearerKey) if is_use && is_news => Severity::Low,
             _ => return,
         };
         let key = &judged.who.actor;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::table::Stamped;
+use crate::finding::Severity;
 use crate::stats::Ring;
 use crate::time::{EventTime, HOUR};
 
@@ -22,6 +23,10 @@ pub struct CredentialState {
     pub regions: Vec<u64>,
     /// Refusals in this story.
     pub total: u64,
+    /// The worst that this story has been: later refusals of it are no less severe.
+    pub worst: Option<Severity>,
+    /// Whose model was tried, as a sentence to add.
+    pub ownership: Option<String>,
     /// First refusal of this story.
     pub onset: EventTime,
     /// Latest refusal.
@@ -35,6 +40,7 @@ impl CredentialState {
             self.models.clear();
             self.regions.clear();
             self.total = 0;
+            (self.worst, self.ownership) = (None, None);
             (self.onset, self.last) = (time, time);
         }
         // Too old for the ring: still part of the story, only not of its pace.
