@@ -121,7 +121,8 @@ fn read_settings(root: &mut Section<'_, '_>) -> Settings {
     let mut departments = Vec::new();
     root.sections("departments", |name, section| {
         let models = section.texts("models");
-        if models.as_ref().is_none_or(Vec::is_empty) {
+        section.missing("models", "list patterns such as \"anthropic.claude-*\"");
+        if models.as_ref().is_some_and(Vec::is_empty) {
             section.mistake("models", "lists no model", "list patterns such as \"anthropic.claude-*\"");
         }
         departments.push((name.to_owned(), models.unwrap_or_default()));
@@ -226,7 +227,7 @@ fn read_stream(section: &mut Section<'_, '_>, names: &mut HashSet<String>) -> Op
         section.mistake("arn", format!("\"{arn}\" is no stream's ARN"), "copy it from `aws kinesis describe-stream-summary`");
     }
     let Some(name) = name else {
-        section.mistake("name", "is missing", "name the stream");
+        section.missing("name", "name the stream");
         return None;
     };
     if !names.insert(format!("{name} {region:?} {endpoint:?}")) {
@@ -243,7 +244,7 @@ fn read_topic(section: &mut Section<'_, '_>, arns: &mut HashSet<String>) -> Opti
     let region = section.text("region");
     let endpoint = read_endpoint(section);
     let Some(arn) = arn else {
-        section.mistake("arn", "is missing", "give the topic's ARN");
+        section.missing("arn", "give the topic's ARN");
         return None;
     };
     if !arn.starts_with("arn:") || arn.split(':').count() != 6 || !arn.contains(":sns:") {

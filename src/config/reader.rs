@@ -65,6 +65,13 @@ fn line_of(text: &str, offset: usize) -> usize {
 }
 
 impl<'d, 't> Section<'d, 't> {
+    /// Notes that a key that must be there is not; one that is there with a wrong type was noted already.
+    pub(super) fn missing(&self, key: &str, cure: impl Into<String>) {
+        if self.table.get(key).is_none() {
+            self.mistake(key, "is missing", cure);
+        }
+    }
+
     /// Notes a mistake at the value of `key` (or at the section).
     pub(super) fn mistake(&self, key: &str, what: impl Into<String>, cure: impl Into<String>) {
         let span = self.table.get(key).and_then(Item::span).or_else(|| self.span.clone());

@@ -11,8 +11,10 @@
 
 mod architecture;
 mod cli;
+mod config;
 mod daemon;
 mod order;
 mod real_records;
+mod robust;
 mod scenarios;
 mod support;
