@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::bedrock::{Denial, EventId, Model};
-use crate::identity::{ActorKey, Attribution, Caller, Department, Unknown};
+use crate::cloudtrail::Arn;
+use crate::identity::{ActorKey, ActorKind, Attribution, Caller, Department, Unknown};
 use crate::observation::Call;
 use crate::policy::Verdict;
 use crate::time::EventTime;
@@ -169,9 +170,30 @@ impl Who {
         }
     }
 
+    /// A name that can be read aloud: a person's own, else what the ARN or the key says.
+    pub fn name(&self) -> String {
+        if let Some(person) = &self.person {
+            return person.to_string();
+        }
+        let name = &*self.actor.name;
+        let resource = Arn::parse(name).map_or("", |arn| arn.resource);
+        let last = resource.rsplit('/').next().unwrap_or(name);
+        match self.actor.kind {
+            ActorKind::User if !resource.is_empty() => format!("IAM user {last}"),
+            ActorKind::Role if !resource.is_empty() => format!("role {last}"),
+            ActorKind::Session if resource.starts_with("assumed-role/") => {
+                let role = resource.split('/').nth(1).unwrap_or("");
+                format!("session {last} of role {role}")
+            }
+            ActorKind::Session | ActorKind::User => format!("key {name}"),
+            ActorKind::Root => format!("root of account {name}"),
+            ActorKind::Person | ActorKind::Role | ActorKind::Service | ActorKind::Unknown => name.to_owned(),
+        }
+    }
+
     /// The subject of a sentence: `alice@example.com (legal)`.
     pub fn spoken(&self) -> String {
-        let name = self.person.as_ref().unwrap_or(&self.actor.name);
+        let name = self.name();
         match &self.department {
             Department::Known { name: department, .. } => format!("{name} ({department})"),
             Department::Unknown(Unknown::Pending) => format!("{name} (department pending)"),

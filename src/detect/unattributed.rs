@@ -76,7 +76,7 @@ impl Detector for Unattributed {
         let mut finding = Finding::about(DetectorId::Unattributed, judged.call, judged.who, fingerprint);
         finding.severity = severity;
         finding.confidence = if why == Why::UnknownSession { Confidence::Medium } else { Confidence::High };
-        let who = &finding.who.actor.name;
+        let who = finding.who.name();
         let changed = if invocation.outcome.denial().is_some() { "tried to change" } else { "changed" };
         (finding.title, finding.explanation) = match invocation.operation.sensitive {
             Some(what) => (
