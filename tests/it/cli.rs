@@ -54,9 +54,9 @@ fn what_is_no_cloudtrail_at_all_is_65_and_named() {
         ("noise.json", noise, "invalid-json"),
         ("empty.json", Vec::new(), "empty"),
         ("blank.json", b" \n\t\n".to_vec(), "empty"),
-        ("deep.json", deep.into_bytes(), ""),
+        ("deep.json", deep.into_bytes(), "nested-too-deep"),
         ("other.json", br#"{"hello":"world"}"#.to_vec(), "not-cloudtrail"),
-        ("not-utf8.json", b"{\"eventName\":\"\xff\xfe".to_vec(), ""),
+        ("not-utf8.json", b"{\"eventName\":\"\xff\xfe".to_vec(), "invalid-json"),
     ] {
         let path = write(&folder, name, bytes);
         replay(&[text(&path)]).expect(65).says(&[text(&path), reason, "nothing in the input is a CloudTrail event"]);
@@ -212,6 +212,7 @@ async fn run_with_a_topic_of_another_region_names_the_region() {
     let topic = format!("[[topics]]\narn = \"{TOPIC}\"\nregion = \"eu-west-1\"\nendpoint = \"{}\"\n", sns.endpoint);
     let config = config(&folder, &(stream(&kinesis.endpoint) + &topic));
     let done = run(&["run", "--config", text(&config)]);
+    eprintln!("DEBUG {}", done.stderr);
     assert!([69, 78].contains(&done.code), "{} {}", done.code, done.stderr);
     done.says(&[TOPIC, "region"]);
 }

@@ -168,7 +168,7 @@ async fn poison_records_are_kept_as_dead_letters_and_their_neighbours_counted() 
         ("garbage", b"\x00\xff not a record".to_vec(), "invalid-json"),
         ("bomb", wire::gzip(&vec![b' '; 40 << 20]), "inflates-too-large"),
         ("cut", cut[..cut.len() / 2].to_vec(), "damaged-gzip"),
-        ("deep", "[".repeat(100_000).into_bytes(), "invalid-json"),
+        ("deep", "[".repeat(100_000).into_bytes(), "nested-too-deep"),
     ];
     for ((name, bytes, _), key) in poisons.iter().zip(&good) {
         stage.put(&refusals(std::slice::from_ref(key), 0..2)).await;

@@ -17,4 +17,6 @@ mod order;
 mod real_records;
 mod robust;
 mod scenarios;
+mod publishing;
+mod scrape;
 mod support;

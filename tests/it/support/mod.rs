@@ -8,3 +8,4 @@ pub mod sns;
 pub mod tools;
 pub mod wait;
 pub mod stage;
+pub mod subscriber;
