@@ -101,6 +101,8 @@ struct OpenAlert {
 pub struct AlertingImage {
     open: Vec<(Fingerprint, OpenAlert)>,
     incidents: Vec<(Subject, (Digest128, u32))>,
+    /// Published before a crash and not opened again yet: a second crash must not forget them.
+    recalled: Vec<(Fingerprint, Recalled)>,
 }
 
 impl Alerting {
@@ -119,7 +121,9 @@ impl Alerting {
     /// Ids that were published before a crash and after the snapshot that this state comes from: an alert that opens
     /// again keeps them and says that it may be a duplicate.
     pub fn recall(&mut self, published: impl IntoIterator<Item = (Fingerprint, Recalled)>) {
-        self.recalled.extend(published);
+        // What the snapshot has open keeps its id by itself; a later story of that fingerprint is a new one.
+        let open = &self.open;
+        self.recalled.extend(published.into_iter().filter(|(fingerprint, _)| !open.contains_key(fingerprint)));
     }
 
     /// Takes a signal in and says what is to be published because of it.
@@ -184,13 +188,16 @@ impl Alerting {
     pub fn image(&self) -> AlertingImage {
         let mut open: Vec<_> = self.open.iter().map(|(fingerprint, open)| (*fingerprint, open.clone())).collect();
         open.sort_unstable_by_key(|(fingerprint, _)| *fingerprint);
-        AlertingImage { open, incidents: self.incidents.clone().into_iter().collect() }
+        let mut recalled: Vec<_> = self.recalled.iter().map(|(fingerprint, known)| (*fingerprint, *known)).collect();
+        recalled.sort_unstable_by_key(|(fingerprint, _)| *fingerprint);
+        AlertingImage { open, incidents: self.incidents.clone().into_iter().collect(), recalled }
     }
 
     /// Takes over what a snapshot kept.
     pub fn restore(&mut self, image: AlertingImage) {
         self.open = image.open.into_iter().collect();
         self.incidents = image.incidents.into_iter().collect();
+        self.recalled = image.recalled.into_iter().collect();
     }
 
     fn open_alert(&mut self, finding: Finding, out: &mut Vec<Alert>) {

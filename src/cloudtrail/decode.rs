@@ -182,7 +182,9 @@ impl Decoder {
     fn decode_gzip(&mut self, bytes: &[u8], reader: &mut Reader<'_, '_>, layers: Layers) {
         // The buffer is taken out for the time of the call, so that the layer within can use the inflater.
         let mut buffer = std::mem::take(&mut self.buffer);
-        match gzip::inflate(&mut self.inflater, bytes, self.limits.inflated_bytes_max, &mut buffer) {
+        let inflated = gzip::inflate(&mut self.inflater, bytes, reader.inflated_left, &mut buffer);
+        reader.inflated_left = reader.inflated_left.saturating_sub(buffer.len());
+        match inflated {
             Ok(()) => self.decode_layer(&buffer, reader, layers),
             Err(GzipError::TooLarge) => {
                 reader.refuse(Reason::InflatesTooLarge, format_args!("more than {} bytes", self.limits.inflated_bytes_max));

@@ -24,6 +24,10 @@ use crate::time::EventTime;
 /// Most envelopes within envelopes: an aggregate of subscription records of EventBridge envelopes is three.
 const DEPTH_MAX: u8 = 4;
 
+/// The budget of even the smallest record, and how many times its own size a record may be read in vain.
+const BUDGET_MIN: usize = 1 << 20;
+const BUDGET_FACTOR: usize = 8;
+
 /// Where events and errors go, and what is counted on the way.
 pub(super) struct Reader<'r, 's> {
     limits: Limits,
@@ -31,17 +35,28 @@ pub(super) struct Reader<'r, 's> {
     /// What the record held so far.
     pub outcome: Outcome,
     depth: u8,
-    /// Elements of the document's lists that were read already; [`recover`] passes over as many.
-    elements: u64,
     /// The document is larger than one event may be, so its elements are measured before they are read.
     measure_elements: bool,
     /// The record is known to be damaged and was reported: further errors say nothing new.
     salvaging: bool,
+    /// Bytes that may still be read in vain: what is damaged on purpose must not cost more than a few good records.
+    budget: usize,
+    /// Bytes that gzip may still inflate to, over all layers and parts of the record.
+    pub inflated_left: usize,
 }
 
 impl<'r, 's> Reader<'r, 's> {
     pub(super) fn new(limits: Limits, sink: &'r mut Sink<'s>) -> Self {
-        Self { limits, sink, outcome: Outcome::default(), depth: 0, elements: 0, measure_elements: false, salvaging: false }
+        Self {
+            limits,
+            sink,
+            outcome: Outcome::default(),
+            depth: 0,
+            measure_elements: false,
+            salvaging: false,
+            budget: BUDGET_MIN,
+            inflated_left: limits.inflated_bytes_max,
+        }
     }
 
     pub(super) fn refuse(&mut self, reason: Reason, detail: impl fmt::Display) {
@@ -49,6 +64,13 @@ impl<'r, 's> Reader<'r, 's> {
             self.outcome.errors += 1;
             (self.sink)(Err(DecodeError::new(reason, detail)));
         }
+    }
+
+    /// Takes bytes that were read in vain off the budget; `false` where it is used up.
+    fn spend(&mut self, bytes: usize) -> bool {
+        let is_affordable = bytes <= self.budget;
+        self.budget = self.budget.saturating_sub(bytes);
+        is_affordable
     }
 
     /// Runs `read` over bytes that were reported as damaged: what is whole is handed on, nothing is reported twice.
@@ -98,6 +120,7 @@ pub(super) fn read_text(text: &str, reader: &mut Reader<'_, '_>) {
     if rest.is_empty() {
         return reader.refuse(Reason::Empty, "no content");
     }
+    reader.budget = reader.budget.max(rest.len().saturating_mul(BUDGET_FACTOR));
     while !rest.is_empty() {
         rest = read_document(rest, reader).trim_start();
     }
@@ -111,7 +134,6 @@ fn read_document<'t>(text: &'t str, reader: &mut Reader<'_, '_>) -> &'t str {
         reader.refuse(Reason::InvalidJson, "does not begin with { or [");
         return behind;
     }
-    reader.elements = 0;
     reader.measure_elements = document.len() > reader.limits.event_bytes_max;
     let mut deserializer = serde_json::Deserializer::from_str(document);
     match (ItemSeed { reader, envelope_time: None }).deserialize(&mut deserializer) {
@@ -119,29 +141,43 @@ fn read_document<'t>(text: &'t str, reader: &mut Reader<'_, '_>) -> &'t str {
         // Documents that follow each other on one line.
         Ok(()) => &text[document_length(document)..],
         Err(error) => {
-            if reader.elements > 0 || element_opening(document).is_some() {
-                recover(document, reader);
-            } else {
-                reader.refuse(Reason::InvalidJson, error);
+            if is_list(document) {
+                recover(document, reader, &error);
+                return behind;
             }
-            behind
+            let is_affordable = reader.spend(offset_of(document, &error));
+            reader.refuse(Reason::InvalidJson, error);
+            // Another document may follow on the same line.
+            let next = document.get(1..).and_then(|rest| rest.find(EVENT_OPENING)).filter(|_| is_affordable);
+            next.map_or(behind, |offset| &text[1 + offset..])
         }
     }
 }
 
+/// How an event begins where its keys are in AWS's order.
+const EVENT_OPENING: &str = r#"{"eventVersion""#;
+
 /// Cuts off the first of several documents, which stand on lines of their own: a closing bracket, a line break, an
 /// opening bracket. That sequence never occurs within valid JSON, so it is also where reading resumes behind a
-/// broken line.
+/// broken line. Linear: white space is walked over once.
 fn first_document(text: &str) -> &str {
     let bytes = text.as_bytes();
     let one_line_only = !text.starts_with(['{', '[']);
-    for end in memchr::memchr_iter(b'\n', bytes) {
-        let closes = bytes[..end].trim_ascii_end().ends_with(b"}") || bytes[..end].trim_ascii_end().ends_with(b"]");
-        let opens = matches!(bytes[end + 1..].trim_ascii_start().first(), Some(b'{' | b'['));
-        // A line cut off in its middle closes nothing, yet the next one begins an event of its own.
-        let next_is_event = bytes[end + 1..].starts_with(br#"{"eventVersion""#);
-        if one_line_only || (closes && opens) || next_is_event && !bytes[..end].trim_ascii_end().ends_with(b",") {
+    let (mut from, mut last) = (0, None);
+    while let Some(offset) = memchr::memchr(b'\n', &bytes[from..]) {
+        let end = from + offset;
+        last = bytes[from..end].trim_ascii_end().last().copied().or(last);
+        if one_line_only {
             return &text[..end];
+        }
+        let Some(blank) = bytes[end..].iter().position(|byte| !byte.is_ascii_whitespace()) else { break };
+        from = end + blank;
+        let closes = matches!(last, Some(b'}' | b']'));
+        let opens = matches!(bytes[from], b'{' | b'[');
+        // A line cut off in its middle closes nothing, yet the next one begins an event of its own.
+        let is_within = matches!(last, Some(b',' | b'[' | b':'));
+        if (closes && opens) || (!is_within && text[from..].starts_with(EVENT_OPENING)) {
+            return &text[..from];
         }
     }
     text
@@ -155,48 +191,73 @@ fn document_length(text: &str) -> usize {
     documents.byte_offset().clamp(1, text.len())
 }
 
+/// Whether `document` is a list of events, or an envelope around one.
+fn is_list(document: &str) -> bool {
+    document.starts_with('[') || LIST_KEYS.iter().any(|key| document.contains(key))
+}
+
+const LIST_KEYS: [&str; 3] = ["\"Records\"", "\"logEvents\"", "\"Events\""];
+
 /// Reads a list again whose JSON is broken somewhere: every place that looks like the start of an element is tried, so
-/// only damaged elements are lost. Elements that were read before the error are passed over.
-fn recover(document: &str, reader: &mut Reader<'_, '_>) {
-    let Some((mut position, opening)) = element_opening(document) else {
-        return reader.refuse(Reason::InvalidJson, "broken list");
-    };
-    let mut skip = std::mem::take(&mut reader.elements);
+/// only damaged elements are lost. Elements that were read before the error are passed over. Work on damaged parts is
+/// bounded by the reader's budget.
+fn recover(document: &str, reader: &mut Reader<'_, '_>, first: &serde_json::Error) {
+    let errors_before = reader.outcome.errors;
+    let (mut position, opening) = element_opening(document);
+    // What ends before the place of the error was read already.
+    let read_before = offset_of(document, first);
     let finder = memmem::Finder::new(opening);
-    while let Some(offset) = finder.find(&document.as_bytes()[position..]) {
-        position += offset;
-        let text = &document[position..];
-        let mut elements = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
-        match elements.next() {
+    let event_finder = memmem::Finder::new(EVENT_OPENING);
+    let next = |from: usize| {
+        let rest = &document.as_bytes()[from..];
+        [finder.find(rest), event_finder.find(rest)].into_iter().flatten().min().map(|offset| from + offset)
+    };
+    while let Some(found) = next(position) {
+        let text = &document[found..];
+        match serde_json::Deserializer::from_str(text).into_iter::<&RawValue>().next() {
             Some(Ok(element)) => {
-                if skip > 0 {
-                    skip -= 1;
-                } else {
+                position = found + element.get().len();
+                if position > read_before {
                     reader.read_alone(element.get(), None);
                 }
-                position += element.get().len();
             }
             Some(Err(error)) => {
+                let is_affordable = reader.spend(offset_of(text, &error));
                 reader.refuse(Reason::InvalidJson, error);
-                position += opening.len();
+                if !is_affordable {
+                    return reader.refuse(Reason::InvalidJson, "damaged in too many places; the rest is given up");
+                }
+                position = found + 1;
             }
-            None => return,
+            None => break,
         }
+    }
+    if reader.outcome.errors == errors_before {
+        reader.refuse(Reason::InvalidJson, first);
     }
 }
 
-/// Where the first element of the list in `document` begins and how: its bracket and first key, which every element of
+/// Where the first element of the list in `document` begins, and how: its bracket and first key, which every element of
 /// a list written by one program shares.
-fn element_opening(document: &str) -> Option<(usize, &str)> {
-    let list = if document.starts_with('[') {
-        1
-    } else {
-        let key = ["\"Records\"", "\"logEvents\"", "\"Events\""].iter().find_map(|key| document.find(key).map(|at| at + key.len()))?;
-        key + document[key..].find('[')? + 1
-    };
-    let start = list + document[list..].find('{')?;
-    let end = start + document[start..].find(':')?;
-    Some((start, &document[start..end]))
+fn element_opening(document: &str) -> (usize, &str) {
+    let list = LIST_KEYS.iter().filter_map(|key| document.find(key)).min().unwrap_or(0);
+    let mut from = list + document[list..].find('[').map_or(0, |offset| offset + 1);
+    while let Some(offset) = document[from..].find('{') {
+        let start = from + offset;
+        let inside = document[start + 1..].trim_start();
+        if let Some(end) = inside.strip_prefix('"').and_then(|key| key.find('"')) {
+            let length = document.len() - inside.len() - start + end + 2;
+            return (start, &document[start..start + length]);
+        }
+        from = start + 1;
+    }
+    (document.len(), EVENT_OPENING)
+}
+
+/// How far reading came before `error`, in bytes.
+fn offset_of(text: &str, error: &serde_json::Error) -> usize {
+    let before = memchr::memchr_iter(b'\n', text.as_bytes()).take(error.line().saturating_sub(1)).last().unwrap_or(0);
+    (before + error.column()).min(text.len())
 }
 
 lenient_object! {
@@ -207,6 +268,20 @@ lenient_object! {
         /// CloudWatch Logs: when the event was written, in milliseconds.
         "timestamp" => timestamp: Count,
     }
+}
+
+/// Numbers and booleans where an event should be are told; null says that there is none.
+macro_rules! refuses_scalars {
+    () => {
+        refuses_scalars!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64);
+        fn visit_unit<E>(self) -> Result<(), E> { Ok(()) }
+    };
+    ($($method:ident: $ty:ty),+) => { $(
+        fn $method<E>(self, _: $ty) -> Result<(), E> {
+            self.reader.refuse(Reason::NotCloudTrail, "a value where an event should be");
+            Ok(())
+        }
+    )+ };
 }
 
 /// Reads one object that is an event or any envelope of events, or a list of such objects.
@@ -272,7 +347,17 @@ impl<'de> Visitor<'de> for ItemSeed<'_, '_, '_> {
         ListSeed { reader: self.reader }.visit_seq(seq)
     }
 
-    scalars_are_default!();
+    /// A text may be the JSON of an event.
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        if text.trim_start().starts_with('{') {
+            self.reader.read_message(text, self.envelope_time);
+        } else {
+            self.reader.refuse(Reason::NotCloudTrail, "a text where an event should be");
+        }
+        Ok(())
+    }
+
+    refuses_scalars!();
 }
 
 impl EnvelopeKeys<'_> {
@@ -311,22 +396,25 @@ impl<'de> Visitor<'de> for ListSeed<'_, '_, '_> {
         if reader.measure_elements {
             while let Some(element) = seq.next_element::<&RawValue>()? {
                 reader.read_alone(element.get(), None);
-                reader.elements += 1;
             }
         } else {
-            while seq.next_element_seed(ItemSeed { reader, envelope_time: None })?.is_some() {
-                reader.elements += 1;
-            }
+            while seq.next_element_seed(ItemSeed { reader, envelope_time: None })?.is_some() {}
         }
         reader.depth -= 1;
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        self.reader.refuse(Reason::NotCloudTrail, "an object where a list of events should be");
         super::lenient::drain_map(map)
     }
 
-    scalars_are_default!();
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        self.reader.refuse(Reason::NotCloudTrail, "a text where a list of events should be");
+        Ok(())
+    }
+
+    refuses_scalars!();
 }
 
 /// Reads the event within a JSON string.

@@ -197,3 +197,41 @@ fn an_aggregate_gives_every_user_record() {
     let (ids, errors, _) = decoded(&wrong);
     assert!(ids.is_empty() && errors.contains(&Reason::InvalidJson), "{ids:?} {errors:?}");
 }
+
+#[test]
+fn damage_on_purpose_costs_linear_time() {
+    // Each of these was quadratic once: tens of seconds for a record of a few hundred kilobytes.
+    for hostile in [
+        format!("[{}", r#"{"a":["#.repeat(200_000)),
+        format!("{{{}", "\n".repeat(2_000_000)),
+        format!("[{}", r#"{"eventVersion":["#.repeat(100_000)),
+        r#"{"eventVersion":["#.repeat(100_000),
+        format!("[{}]", r#"{"eventVersion":"x"#.repeat(50_000)),
+        "{\n".repeat(300_000),
+    ] {
+        let (ids, errors, _) = decoded(hostile.as_bytes());
+        assert!(ids.len() <= 1 && !errors.is_empty(), "{} {}", ids.len(), errors.len());
+    }
+}
+
+#[test]
+fn nothing_is_lost_in_silence() {
+    let (a, b, c) = (event("a"), event("b"), event("c"));
+    let other_order = r#"{"awsRegion":"us-east-1","eventID":"z","eventName":"x"}"#;
+    for (text, ids_expected) in [
+        (format!("[{a},oops,{other_order}]"), vec!["a"]),
+        (format!("[{{}},{a},{{broken}},{b},{c}]"), vec!["a", "b", "c"]),
+        (format!(r#"[{{"Records":[4]}},{{broken}},{{"Records":[{b}]}},{{"Records":[{c}]}}]"#), vec!["b", "c"]),
+        (format!("{a}{{\"eventVersion\":oops}}{c}"), vec!["a", "c"]),
+        ("[1,2,true]".to_owned(), vec![]),
+        (r#"{"Records":"none"}"#.to_owned(), vec![]),
+        (r#"{"Records":{"a":1}}"#.to_owned(), vec![]),
+    ] {
+        let (ids, errors, _) = decoded(text.as_bytes());
+        assert_eq!(ids, ids_expected, "{text}");
+        assert!(!errors.is_empty(), "{text}");
+    }
+    assert_ids(format!("[\n{a},\n{b}\n]").as_bytes(), &["a", "b"]);
+    assert_ids(format!("{{\"Records\":[\n{a},\n{b}]}}").as_bytes(), &["a", "b"]);
+    assert_ids(serde_json::json!([a, b]).to_string().as_bytes(), &["a", "b"]);
+}

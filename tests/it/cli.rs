@@ -212,7 +212,6 @@ async fn run_with_a_topic_of_another_region_names_the_region() {
     let topic = format!("[[topics]]\narn = \"{TOPIC}\"\nregion = \"eu-west-1\"\nendpoint = \"{}\"\n", sns.endpoint);
     let config = config(&folder, &(stream(&kinesis.endpoint) + &topic));
     let done = run(&["run", "--config", text(&config)]);
-    eprintln!("DEBUG {}", done.stderr);
     assert!([69, 78].contains(&done.code), "{} {}", done.code, done.stderr);
     done.says(&[TOPIC, "region"]);
 }

@@ -13,7 +13,7 @@ use crate::support::http;
 use crate::support::kinesis::{Entry, Kinesis};
 use crate::support::program::{Daemon, run};
 use crate::support::records::{self, granted, key};
-use crate::support::sns::{Act, Sns};
+use crate::support::sns::{Act, Sns, TOPIC};
 use crate::support::stage::{STREAM, Stage, alert_ids, are_paged, refusals};
 use crate::support::wait::eventually;
 
@@ -76,7 +76,7 @@ async fn every_event_is_counted_and_alerts_arrive() {
     assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "a log line is no JSON:\n{log}");
 }
 
-/// Kills come at once after a page, after a snapshot, and while the backlog is still being read.
+/// Kills come at once after a page, after a snapshot, and as soon as something was read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_kill_9_again_and_again_every_event_is_counted_once_and_every_incident_paged_under_one_id() {
     const ROUNDS: usize = 6;
@@ -95,7 +95,7 @@ async fn after_kill_9_again_and_again_every_event_is_counted_once_and_every_inci
         match round % 3 {
             0 => drop(stage.sns.until("the first page of a round", |all| fresh.iter().any(|key| are_paged(all, &[key.clone()]))).await),
             1 => daemon.until("geophone_snapshot_seconds_count", "", 1.0).await,
-            _ => {}
+            _ => daemon.until("geophone_events_total", "", 1.0).await,
         }
         daemon.kill();
     }
@@ -243,4 +243,66 @@ async fn a_split_while_running_loses_and_repeats_nothing() {
         assert!(log.contains(&format!("{STREAM}/shardId-{shard:012}")), "shard {shard} was never read:\n{log}");
     }
     assert_eq!(stage.counted().await, keys.into_iter().map(|key| (key, CALLS as u64)).collect());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn throttled_reads_are_told_and_nothing_is_lost_over_them() {
+    let stage = Stage::new(1).await;
+    let daemon = stage.daemon().await;
+    stage.kinesis.throttle_reads(true);
+    let keys = keys("SLOW", 3);
+    stage.put(&refusals(&keys, 0..4)).await;
+    daemon.until("geophone_kinesis_trouble_total", "kind=\"throttled\"", 2.0).await;
+    let ready = eventually("a word about it", async || http::get(&daemon.page, "/readyz").await.filter(|reply| reply.body.len() > 3)).await;
+    assert!(ready.status == 200 && ready.body.contains("throttled"), "{ready:?}");
+    stage.kinesis.throttle_reads(false);
+    daemon.until("geophone_events_total", "", 12.0).await;
+    stage.sns.until("pages about all of it", |all| are_paged(all, &keys)).await;
+    assert_eq!(daemon.metric("geophone_duplicates_total", "").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_sns_refuses_for_good_becomes_a_dead_letter() {
+    let is_bad = |message: &str| message.contains("ASIABAD0001");
+    let sns = Sns::scripted(move |call| match call.messages.iter().any(|message| is_bad(&message.body)) {
+        true => Act::Refuse(400, "InvalidParameter"),
+        false => Act::Accept,
+    });
+    let stage = Stage::with(Kinesis::with_stream(STREAM, 1).await, sns);
+    let daemon = stage.daemon().await;
+    let keys = keys("BAD", 3);
+    stage.put(&refusals(&keys, 0..1)).await;
+    daemon.until("geophone_dead_letters_total", "kind=\"message\"", 1.0).await;
+    stage.sns.until("the other pages", |all| all.len() >= 2).await;
+    eventually("an empty outbox", async || (daemon.metric("geophone_outbox", "").await == 0.0).then_some(())).await;
+    assert_eq!(alert_ids(&stage.sns.received()).into_keys().collect::<Vec<_>>(), [keys[0].clone(), keys[2].clone()]);
+
+    let letters = fs::read_to_string(stage.state().join("dead-letters.ndjson")).expect("a file");
+    let letter: Value = serde_json::from_str(letters.trim_end()).expect("one letter");
+    assert_eq!((&letter["kind"], &letter["place"]), (&"message".into(), &TOPIC.into()));
+    let data = base64_simd::STANDARD.decode_to_vec(letter["data"].as_str().expect("base64")).expect("base64");
+    let alert: Value = serde_json::from_slice(&data).expect("the alert's line");
+    assert_eq!((&alert["actor"]["access_key_id"], &alert["alert_id"]), (&keys[1].as_str().into(), &letter["id"]));
+}
+
+/// A crash after a page, then a restart that commits before it can read again, then the next: the page comes again, and
+/// must say so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_published_before_a_crash_is_remembered_over_a_restart_that_reads_nothing() {
+    let stage = Stage::new(1).await;
+    let keys = keys("TWICE", 1);
+    let daemon = stage.daemon().await;
+    stage.put(&refusals(&keys, 0..1)).await;
+    stage.sns.until("the page", |all| are_paged(all, &keys)).await;
+    daemon.kill();
+    stage.kinesis.throttle_reads(true);
+    let daemon = stage.daemon().await;
+    daemon.until("geophone_snapshot_seconds_count", "", 1.0).await;
+    daemon.kill();
+    stage.kinesis.throttle_reads(false);
+    let _daemon = stage.daemon().await;
+    let received = stage.sns.until("the page again", |all| all.len() >= 2).await;
+    let [first, again] = [received[0].alert(), received[1].alert()];
+    assert_eq!(first["alert_id"], again["alert_id"]);
+    assert_eq!((&first["possible_duplicate"], &again["possible_duplicate"]), (&false.into(), &true.into()));
 }

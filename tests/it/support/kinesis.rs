@@ -1,11 +1,17 @@
-//! Kinesis in the test's own process: `ferrokinesis` on a port of loopback.
+//! Kinesis in the test's own process: `ferrokinesis` on a port of loopback, whose reads can be made to fail.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, Shard, StreamStatus};
 use aws_sdk_kinesis::{Client, Config};
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use ferrokinesis::store::StoreOptions;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
@@ -21,6 +27,7 @@ pub type Entry = (String, Vec<u8>);
 pub struct Kinesis {
     pub endpoint: String,
     client: Client,
+    throttles: Arc<AtomicBool>,
     task: AbortHandle,
 }
 
@@ -35,6 +42,8 @@ impl Kinesis {
         let options =
             StoreOptions { create_stream_ms: 0, delete_stream_ms: 0, update_stream_ms: 0, shard_limit: 100, ..StoreOptions::default() };
         let (app, _store) = ferrokinesis::create_app(options);
+        let throttles = Arc::new(AtomicBool::new(false));
+        let app = app.layer(from_fn_with_state(Arc::clone(&throttles), throttle));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
         let task = tokio::spawn(async move { axum::serve(listener, app).await.expect("serves") }).abort_handle();
@@ -43,7 +52,7 @@ impl Kinesis {
             .region(Region::new("us-east-1"))
             .endpoint_url(&endpoint)
             .credentials_provider(Credentials::new("AKIATEST", "secret", None, None, "test"));
-        Self { client: Client::from_conf(config.build()), endpoint, task }
+        Self { client: Client::from_conf(config.build()), endpoint, throttles, task }
     }
 
     /// A server with one stream.
@@ -56,6 +65,11 @@ impl Kinesis {
     pub async fn create(&self, name: &str, shards: i32) {
         self.client.create_stream().stream_name(name).shard_count(shards).send().await.expect("created");
         self.active(name).await;
+    }
+
+    /// From now on every `GetRecords` is throttled, or none.
+    pub fn throttle_reads(&self, throttles: bool) {
+        self.throttles.store(throttles, Ordering::Relaxed);
     }
 
     /// Puts records in their order.
@@ -97,4 +111,14 @@ impl Kinesis {
         })
         .await;
     }
+}
+
+/// No emulator throttles reads; AWS does, beyond five calls a second for each shard.
+async fn throttle(State(throttles): State<Arc<AtomicBool>>, request: Request, next: Next) -> Response {
+    let is_read = request.headers().get("x-amz-target").is_some_and(|target| target.as_bytes().ends_with(b".GetRecords"));
+    if !is_read || !throttles.load(Ordering::Relaxed) {
+        return next.run(request).await;
+    }
+    let body = r#"{"__type":"ProvisionedThroughputExceededException","message":"injected"}"#;
+    (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/x-amz-json-1.1")], body).into_response()
 }
