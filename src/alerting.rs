@@ -38,6 +38,8 @@ const REMARKS_MAX: usize = 4;
 const CHANNELS_MAX: usize = 8;
 /// Updates that are not urgent come at most this often, in event time.
 const UPDATE_EVERY: i64 = 5 * MINUTE;
+/// How long a resolved or recalled story is remembered at least.
+const STORY_KEPT: i64 = 24 * HOUR;
 /// Growth of the event count that is worth an update.
 const GROWTH: u64 = 10;
 
@@ -63,6 +65,8 @@ pub struct Recalled {
     pub alert_id: Digest128,
     /// Its incident's.
     pub incident_id: Digest128,
+    /// When its story began: only a finding of about that time is the same story.
+    pub onset: EventTime,
 }
 
 /// All open alerts and incidents.
@@ -72,7 +76,9 @@ pub struct Alerting {
     open: HashMap<Fingerprint, OpenAlert>,
     /// Open incidents by subject, with the number of their open alerts.
     incidents: BTreeMap<Subject, (Digest128, u32)>,
-    recalled: HashMap<Fingerprint, Recalled>,
+    recalled: BTreeMap<Fingerprint, Recalled>,
+    /// Alerts that were resolved not long ago: their last event, and how many events of their story they had.
+    resolved: BTreeMap<Fingerprint, (EventTime, u64)>,
     last_sweep: EventTime,
     resolved_early: u64,
 }
@@ -88,6 +94,10 @@ enum Subject {
 struct OpenAlert {
     alert: Alert,
     subject: Subject,
+    /// The person's incident that it was linked to, and keeps open.
+    linked: Option<Subject>,
+    /// Events of its story that an earlier alert had.
+    told_before: u64,
     /// What was said last.
     said_count: u64,
     said_at: EventTime,
@@ -103,6 +113,7 @@ pub struct AlertingImage {
     incidents: Vec<(Subject, (Digest128, u32))>,
     /// Published before a crash and not opened again yet: a second crash must not forget them.
     recalled: Vec<(Fingerprint, Recalled)>,
+    resolved: Vec<(Fingerprint, (EventTime, u64))>,
 }
 
 impl Alerting {
@@ -112,18 +123,25 @@ impl Alerting {
             settings,
             open: HashMap::new(),
             incidents: BTreeMap::new(),
-            recalled: HashMap::new(),
+            recalled: BTreeMap::new(),
+            resolved: BTreeMap::new(),
             last_sweep: EventTime::MIN,
             resolved_early: 0,
         }
     }
 
     /// Ids that were published before a crash and after the snapshot that this state comes from: an alert that opens
-    /// again keeps them and says that it may be a duplicate.
+    /// again keeps them, and what is said again says that it may be a duplicate.
     pub fn recall(&mut self, published: impl IntoIterator<Item = (Fingerprint, Recalled)>) {
-        // What the snapshot has open keeps its id by itself; a later story of that fingerprint is a new one.
-        let open = &self.open;
-        self.recalled.extend(published.into_iter().filter(|(fingerprint, _)| !open.contains_key(fingerprint)));
+        for (fingerprint, known) in published {
+            match self.open.get_mut(&fingerprint) {
+                // What the snapshot has open keeps its id by itself.
+                Some(open) => open.alert.possible_duplicate |= open.alert.alert_id == known.alert_id,
+                None => {
+                    self.recalled.insert(fingerprint, known);
+                }
+            }
+        }
     }
 
     /// Takes a signal in and says what is to be published because of it.
@@ -147,6 +165,9 @@ impl Alerting {
             return;
         }
         self.last_sweep = watermark;
+        let keep = self.settings.resolve_after.max(STORY_KEPT);
+        self.recalled.retain(|_, known| watermark.since(known.onset) < keep);
+        self.resolved.retain(|_, (last, _)| watermark.since(*last) < keep);
         let mut order: Vec<Fingerprint> = self.open.keys().copied().collect();
         order.sort_unstable();
         for fingerprint in order {
@@ -188,9 +209,12 @@ impl Alerting {
     pub fn image(&self) -> AlertingImage {
         let mut open: Vec<_> = self.open.iter().map(|(fingerprint, open)| (*fingerprint, open.clone())).collect();
         open.sort_unstable_by_key(|(fingerprint, _)| *fingerprint);
-        let mut recalled: Vec<_> = self.recalled.iter().map(|(fingerprint, known)| (*fingerprint, *known)).collect();
-        recalled.sort_unstable_by_key(|(fingerprint, _)| *fingerprint);
-        AlertingImage { open, incidents: self.incidents.clone().into_iter().collect(), recalled }
+        AlertingImage {
+            open,
+            incidents: self.incidents.clone().into_iter().collect(),
+            recalled: self.recalled.clone().into_iter().collect(),
+            resolved: self.resolved.clone().into_iter().collect(),
+        }
     }
 
     /// Takes over what a snapshot kept.
@@ -198,15 +222,25 @@ impl Alerting {
         self.open = image.open.into_iter().collect();
         self.incidents = image.incidents.into_iter().collect();
         self.recalled = image.recalled.into_iter().collect();
+        self.resolved = image.resolved.into_iter().collect();
     }
 
-    fn open_alert(&mut self, finding: Finding, out: &mut Vec<Alert>) {
+    fn open_alert(&mut self, mut finding: Finding, out: &mut Vec<Alert>) {
         if self.open.len() >= self.settings.open_max {
             self.make_room(out);
         }
+        // A story that goes on after its alert was resolved is a new alert, with a new onset and without the old events.
+        let told_before = match self.resolved.remove(&finding.fingerprint) {
+            Some((last_event, told)) if finding.onset <= last_event => {
+                finding.onset = finding.time;
+                told
+            }
+            _ => 0,
+        };
         let subject = subject_of(&finding);
         let bucket = finding.onset.slot(BUCKET).to_le_bytes();
-        let recalled = self.recalled.remove(&finding.fingerprint);
+        let is_same_story = |known: &Recalled| finding.onset.since(known.onset).abs() < self.settings.resolve_after;
+        let recalled = self.recalled.remove(&finding.fingerprint).filter(is_same_story);
         let alert_id =
             recalled.map_or_else(|| Digest128::of(&[b"alert", &finding.fingerprint.0.to_bytes(), &bucket]), |known| known.alert_id);
         let fresh = recalled.map_or_else(|| Digest128::of(&[b"incident", subject.text().as_bytes(), &bucket]), |known| known.incident_id);
@@ -216,12 +250,15 @@ impl Alerting {
         let mut open = OpenAlert {
             alert: Alert::open(finding, alert_id, incident.0),
             subject,
+            linked: None,
+            told_before,
             said_count: 0,
             said_at: EventTime::MIN,
             is_due: false,
             remarks: Vec::new(),
         };
         open.alert.possible_duplicate = recalled.is_some();
+        open.alert.event_count = open.alert.event_count.saturating_sub(told_before).max(1);
         out.push(open.say(Status::Opened));
         self.open.insert(fingerprint, open);
     }
@@ -230,13 +267,15 @@ impl Alerting {
         // The alert may be resolved by now: then there is nobody left to tell.
         let Some(open) = self.open.get_mut(&enrichment.fingerprint) else { return };
         let actor = Subject::Actor(enrichment.who.actor.clone());
-        if open.subject != actor {
+        let is_known = enrichment.who.person.is_some() || enrichment.who.department.name().is_some();
+        if is_known && open.subject != actor && open.linked.is_none() {
+            // The person's incident begins here where there is none yet, and later alerts of the person join it.
             let bucket = open.alert.onset.slot(BUCKET).to_le_bytes();
             let fresh = Digest128::of(&[b"incident", actor.text().as_bytes(), &bucket]);
-            let incident = self.incidents.get(&actor).map_or(fresh, |(id, _)| *id);
-            if incident != open.alert.incident_id && !open.alert.linked_incidents.contains(&incident) {
-                open.alert.linked_incidents.push(incident);
-            }
+            let incident = self.incidents.entry(actor.clone()).or_insert((fresh, 0));
+            incident.1 += 1;
+            open.alert.linked_incidents.push(incident.0);
+            open.linked = Some(actor);
         }
         if open.enrich(enrichment) {
             out.push(open.say(Status::Updated));
@@ -246,10 +285,15 @@ impl Alerting {
     fn resolve(&mut self, fingerprint: Fingerprint, out: &mut Vec<Alert>) {
         let Some(mut open) = self.open.remove(&fingerprint) else { return };
         out.push(open.say(Status::Resolved));
-        if let Some((_, alerts)) = self.incidents.get_mut(&open.subject) {
-            *alerts = alerts.saturating_sub(1);
-            if *alerts == 0 {
-                self.incidents.remove(&open.subject);
+        if self.resolved.len() < self.settings.open_max {
+            self.resolved.insert(fingerprint, (open.alert.last_event, open.told_before + open.alert.event_count));
+        }
+        for subject in std::iter::once(open.subject).chain(open.linked) {
+            if let Some((_, alerts)) = self.incidents.get_mut(&subject) {
+                *alerts = alerts.saturating_sub(1);
+                if *alerts == 0 {
+                    self.incidents.remove(&subject);
+                }
             }
         }
     }
@@ -286,7 +330,15 @@ impl OpenAlert {
     fn absorb(&mut self, finding: Finding) -> bool {
         let alert = &mut self.alert;
         let rises = finding.severity > alert.severity;
-        alert.event_count = (alert.event_count + 1).max(finding.story_events.unwrap_or(0));
+        let story_events = finding.story_events.unwrap_or(0).saturating_sub(self.told_before);
+        alert.event_count = (alert.event_count + 1).max(story_events);
+        let (finding_name, alert_name) = (finding.who.spoken(), alert.who.spoken());
+        // A later call of the same key may still be pending when an earlier one has told who it is.
+        let (title, explanation) = if alert.who.is_settled() && !finding.who.is_settled() {
+            (finding.title.replace(&finding_name, &alert_name), finding.explanation.replace(&finding_name, &alert_name))
+        } else {
+            (finding.title, finding.explanation)
+        };
         if let Some(id) = finding.event_id
             && alert.event_ids.len() < EVENT_IDS_MAX
             && !alert.event_ids.contains(&id)
@@ -302,7 +354,7 @@ impl OpenAlert {
         let learns_who = finding.who.is_settled() && alert.who.department.name().is_none() && finding.who.department.name().is_some();
         // The worst moment is what the alert shows; among equals the latest, with the newest numbers.
         if finding.severity >= alert.severity {
-            alert.show(finding.severity, finding.confidence, finding.title, finding.explanation, finding.numbers);
+            alert.show(finding.severity, finding.confidence, title, explanation, finding.numbers);
             (alert.model, alert.denial, alert.policy) = (finding.model, finding.denial, finding.policy);
             (alert.region, alert.source_ip) = (finding.region, finding.source_ip);
             for technique in finding.techniques {
@@ -357,7 +409,9 @@ impl OpenAlert {
         self.said_at = self.alert.last_event;
         self.is_due = false;
         self.alert.time = self.alert.last_event;
-        self.alert.clone()
+        let said = self.alert.clone();
+        self.alert.possible_duplicate = false;
+        said
     }
 }
 

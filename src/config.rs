@@ -230,7 +230,7 @@ fn read_stream(section: &mut Section<'_, '_>, names: &mut HashSet<String>) -> Op
         section.missing("name", "name the stream");
         return None;
     };
-    if !names.insert(format!("{name} {region:?} {endpoint:?}")) {
+    if !names.insert(format!("{name} {region:?}")) {
         section.mistake("name", format!("\"{name}\" is read twice"), "remove one of the two");
     }
     Some(Stream { name, arn, region, endpoint, start: start.unwrap_or_default() })

@@ -147,7 +147,7 @@ impl Running {
                 () = &mut shutdown => break,
                 Some((topic, result)) = results.recv() => pipeline.published(&topic, result)?,
                 _ = snapshots.tick() => pipeline.commit().await?,
-                _ = views.tick() => pipeline.show(&web),
+                _ = views.tick() => pipeline.show(&web)?,
                 // Pages are left with the readers while too much waits for SNS: memory stays bounded.
                 delivery = deliveries.recv(), if pipeline.has_room() => match delivery {
                     Some(delivery) => tokio::task::block_in_place(|| pipeline.deliver(delivery))?,
@@ -168,7 +168,7 @@ impl Running {
         }
         // What is still undelivered goes into the snapshot and is sent after the next start.
         pipeline.commit().await?;
-        pipeline.show(&web);
+        pipeline.show(&web)?;
         Ok(pipeline.outcome())
     }
 }

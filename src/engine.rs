@@ -13,22 +13,22 @@
 mod image;
 pub mod inputs;
 pub mod report;
+mod settings;
 pub mod waiting;
 pub mod worker;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use xxhash_rust::xxh3::Xxh3Builder;
 
-use crate::alerting::{AlertSettings, Alerting, Recalled};
+use crate::alerting::{Alerting, Recalled};
 use crate::bedrock::{Outcome, TimeSource, Tokens, model_id};
-use crate::detect::{CohortKey, CohortViews, Context, DetectorSettings, Detectors, Judged, access_denied};
+use crate::detect::{CohortKey, CohortViews, Context, Detectors, Judged, access_denied};
 use crate::finding::{Fingerprint, Signal};
-use crate::identity::{Attribution, Caller, Directory, IdentitySettings, Resolver, Unknown};
+use crate::identity::{Attribution, Caller, Resolver, Unknown};
 use crate::observation::{Body, Call, Observation};
-use crate::policy::DepartmentTable;
 use crate::state::{GrantKeeper, Shared};
 use crate::stats::{Cohort, Dedup};
 use crate::time::{DAY, EventTime, HOUR, MINUTE, Now};
@@ -36,6 +36,7 @@ use crate::time::{DAY, EventTime, HOUR, MINUTE, Now};
 pub use image::EngineImage;
 pub use inputs::{InputId, Inputs};
 pub use report::{Counts, Report};
+pub use settings::EngineSettings;
 use waiting::{Half, Held, HeldCall, Pairs};
 pub use worker::Occupancy;
 use worker::Worker;
@@ -46,68 +47,10 @@ const TICK: i64 = 10;
 const CLOSE_AFTER: i64 = 2 * HOUR;
 /// An event this far ahead of `now` has a wrong clock: it moves no watermark and teaches nothing.
 const FUTURE_MAX: i64 = 10 * MINUTE;
+/// Most cohorts: departments are few unless somebody invents them; beyond it only "everybody of a kind" learns.
+const COHORTS_MAX: usize = 2_000;
 /// Most attributions that are remembered between calls of one session.
 const ATTRIBUTIONS_MAX: usize = 200_000;
-
-/// Settings of an engine. Times in seconds of event time.
-#[derive(Clone, Debug)]
-pub struct EngineSettings {
-    /// How late an event may come and still count as if in order.
-    pub lateness: i64,
-    /// How long a call waits for the record that issued its key.
-    pub join_wait: i64,
-    /// How long a grant is kept. Sessions last up to 36 h (GetFederationToken), most at most 12 h.
-    pub grant_lifetime: i64,
-    /// Events that deduplication remembers.
-    pub dedup_capacity: usize,
-    /// Calls that may wait at once.
-    pub held_max: usize,
-    /// Grants that are kept at most.
-    pub grants_max: usize,
-    /// Halves of streaming calls that are kept at most.
-    pub pairs_max: usize,
-    /// Actors that are tracked at most.
-    pub actors_max: usize,
-    /// Credentials with refusals that are tracked at most.
-    pub credentials_max: usize,
-    /// Workers that own them.
-    pub workers: usize,
-    /// Whether findings are kept in the report.
-    pub keep_findings: bool,
-    /// How identities are read.
-    pub identity: IdentitySettings,
-    /// Known people.
-    pub directory: Arc<Directory>,
-    /// Which department may use which model.
-    pub departments: Arc<DepartmentTable>,
-    /// Settings of the detectors.
-    pub detectors: DetectorSettings,
-    /// Life cycle of alerts.
-    pub alerts: AlertSettings,
-}
-
-impl Default for EngineSettings {
-    fn default() -> Self {
-        Self {
-            lateness: 15 * MINUTE,
-            join_wait: 15 * MINUTE,
-            grant_lifetime: 36 * HOUR + 15 * MINUTE,
-            dedup_capacity: 4_000_000,
-            held_max: 200_000,
-            grants_max: 1_000_000,
-            pairs_max: 500_000,
-            actors_max: 1_000_000,
-            credentials_max: 200_000,
-            workers: 4,
-            keep_findings: false,
-            identity: IdentitySettings::default(),
-            directory: Arc::default(),
-            departments: Arc::default(),
-            detectors: DetectorSettings::default(),
-            alerts: AlertSettings::default(),
-        }
-    }
-}
 
 /// Everything that detection knows, and the rules by which it changes.
 #[derive(Debug)]
@@ -123,6 +66,8 @@ pub struct Engine {
     grants: GrantKeeper,
     /// Attributions by access key, for calls of a session whose grant is settled.
     attributions: HashMap<Arc<str>, (Arc<Caller>, Arc<Attribution>), Xxh3Builder>,
+    /// Keys whose calls waited for their grant in vain.
+    given_up: BTreeSet<Arc<str>>,
     /// Keys of parent grants that were missing when a chain was followed.
     missing_parents: HashSet<Arc<str>>,
     workers: Vec<Worker>,
@@ -169,6 +114,7 @@ impl Engine {
             shared,
             attributions: HashMap::default(),
             missing_parents: HashSet::new(),
+            given_up: BTreeSet::new(),
             workers: (0..workers).map(new_worker).collect(),
             cohorts: HashMap::new(),
             views: CohortViews { closed_day: i64::MIN / 4, ..CohortViews::default() },
@@ -188,8 +134,13 @@ impl Engine {
     pub fn handle(&mut self, input: InputId, observation: Observation, now: Now, report: &mut Report) {
         let counts = &mut report.counts;
         counts.events += 1;
-        let Observation { time, time_source, fingerprint, body } = observation;
+        let Observation { mut time, time_source, fingerprint, mut body } = observation;
         let is_future = time.since(now.0) > FUTURE_MAX;
+        if is_future {
+            // A wrong clock must not hold a call until then, nor push real events out of their windows.
+            time = now.0;
+            body.move_to(time);
+        }
         let is_late = time < self.inputs.watermark();
         counts.future += u64::from(is_future);
         counts.late += u64::from(is_late);
@@ -286,21 +237,37 @@ impl Engine {
     fn call(&mut self, held: HeldCall, report: &mut Report) {
         let caller = Arc::clone(&held.call.caller);
         report.counts.invocations += u64::from(held.call.invocation.operation.is_invocation);
-        let waits = self.resolver.needs_grant(&caller) && !self.shared.has_grant(&caller.access_key_id);
+        let missing = self.missing_grant(&caller).filter(|_| !self.given_up.contains(&caller.access_key_id));
+        let waits = missing.is_some();
         if held.call.invocation.outcome.denial().is_some() {
             let who = self.attribution(&held.call, if waits { Unknown::Pending } else { Unknown::NoGrant });
             self.refuse(&held, &who, report);
         }
-        if !waits {
+        let Some(missing) = missing else {
             return self.settle(held, Unknown::NoGrant, false, report);
-        }
+        };
         if self.held.len() >= self.settings.held_max
             && let Some(oldest) = self.held.take_oldest()
         {
             report.counts.held_overflow += 1;
             self.settle(oldest, Unknown::NoGrant, true, report);
         }
-        self.held.push(held);
+        self.held.push(missing, held);
+    }
+
+    /// The access key whose grant a call of `caller` still waits for: its own, or one further back in a chain of roles
+    /// while nobody nearer names the person.
+    fn missing_grant(&self, caller: &Caller) -> Option<Arc<str>> {
+        if !self.resolver.needs_grant(caller) || self.attributions.get(&caller.access_key_id).is_some_and(|(known, _)| **known == *caller) {
+            return None;
+        }
+        if !self.shared.has_grant(&caller.access_key_id) {
+            return Some(Arc::clone(&caller.access_key_id));
+        }
+        let chain = self.shared.chain(&caller.access_key_id);
+        let parent = chain.last()?.parent_key.as_ref().filter(|key| key.starts_with("ASIA"))?;
+        let is_open = !self.shared.has_grant(parent) && !self.resolver.names_person(caller, &chain);
+        is_open.then(|| Arc::clone(parent))
     }
 
     /// The instant tap.
@@ -321,9 +288,22 @@ impl Engine {
             self.attributions.remove(&access_key_id);
         }
         self.grants.insert(Arc::clone(&access_key_id), grant);
+        self.given_up.remove(&access_key_id);
         for held in self.held.take(&access_key_id) {
-            self.settle(held, Unknown::NoGrant, true, report);
+            match self.missing_grant(&held.call.caller) {
+                Some(missing) => self.held.push(missing, held),
+                None => self.settle(held, Unknown::NoGrant, true, report),
+            }
         }
+    }
+
+    /// A call waited for its grant in vain: further calls of its key are not held up.
+    fn give_up(&mut self, held: HeldCall, report: &mut Report) {
+        if self.given_up.len() >= ATTRIBUTIONS_MAX {
+            self.given_up.clear();
+        }
+        self.given_up.insert(Arc::clone(&held.call.caller.access_key_id));
+        self.settle(held, Unknown::NoGrant, true, report);
     }
 
     /// It is settled who made the call: tokens are paired, it is counted, and the attributed tap sees it.
@@ -356,11 +336,13 @@ impl Engine {
         let chain = self.shared.chain(&caller.access_key_id);
         let who = Arc::new(self.resolver.resolve(caller, with_bearer_token, &chain, missing));
         // What is known only because something is missing is not remembered: it may still come.
-        let is_settled = !chain.is_empty() || !self.resolver.needs_grant(caller);
+        let is_settled = self.missing_grant(caller).is_none();
         if is_settled && !with_bearer_token && !caller.access_key_id.is_empty() {
-            if let Some(parent) = chain.last().and_then(|grant| grant.parent_key.as_ref())
-                && self.missing_parents.len() < ATTRIBUTIONS_MAX
-            {
+            if let Some(parent) = chain.last().and_then(|grant| grant.parent_key.as_ref()).filter(|key| key.starts_with("ASIA")) {
+                if self.missing_parents.len() >= ATTRIBUTIONS_MAX {
+                    self.missing_parents.clear();
+                    self.attributions.clear();
+                }
                 self.missing_parents.insert(Arc::clone(parent));
             }
             if self.attributions.len() >= ATTRIBUTIONS_MAX {
@@ -418,7 +400,7 @@ impl Engine {
         }
         self.last_tick = watermark;
         while let Some(held) = self.held.take_older_than(watermark.plus(-self.settings.join_wait)) {
-            self.settle(held, Unknown::NoGrant, true, report);
+            self.give_up(held, report);
         }
         report.counts.unpaired += self.pairs.expire(watermark.plus(-self.settings.lateness - self.settings.join_wait));
         self.grants.expire(watermark);
@@ -439,7 +421,9 @@ impl Engine {
                 if key.0.is_some() {
                     cohorts.entry((None, key.1)).or_default().record(peak);
                 }
-                cohorts.entry(key).or_default().record(peak);
+                if key.0.is_none() || cohorts.len() < COHORTS_MAX || cohorts.contains_key(&key) {
+                    cohorts.entry(key).or_default().record(peak);
+                }
             });
         }
         let current = self.cohorts.iter().filter_map(|(key, cohort)| cohort.view().map(|view| (key.clone(), view))).collect();

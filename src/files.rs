@@ -188,8 +188,10 @@ impl Merge {
     }
 
     fn refill(&mut self, file: usize) {
-        if let Some(observation) = self.loaded[file].next() {
-            self.heads.push(Head { key: Reverse((observation.time, observation.fingerprint, file)), observation });
+        match self.loaded[file].next() {
+            Some(observation) => self.heads.push(Head { key: Reverse((observation.time, observation.fingerprint, file)), observation }),
+            // Its memory goes now, not at the end of the merge.
+            None => self.loaded[file] = Vec::new().into_iter(),
         }
     }
 }

@@ -46,6 +46,17 @@ pub enum Body {
     Other,
 }
 
+impl Body {
+    /// Says that it happened at `time`, where its own time cannot be believed.
+    pub fn move_to(&mut self, time: EventTime) {
+        match self {
+            Self::Call(call) => call.invocation.time = time,
+            Self::Grant { grant, .. } => grant.issued = time,
+            Self::Companion { .. } | Self::Other => {}
+        }
+    }
+}
+
 /// One event on its way into the engine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Observation {
@@ -97,6 +108,10 @@ impl Observer {
         if let Some(operation) = Operation::of(event.event_source.as_str(), event.event_name.as_str()) {
             if event.is_service_event() {
                 return companion(event).unwrap_or(Body::Other);
+            }
+            // A network activity event repeats the call as the VPC endpoint saw it; only its refusals have no other record.
+            if event.event_type.as_str() == "AwsVpceEvents" && event.error_code.is_empty() {
+                return Body::Other;
             }
             let caller = self.callers.share_value(Caller::of(&event.user_identity));
             let invocation = self.invocation(event, operation, time, time_source);

@@ -7,7 +7,8 @@
 //! |---|---|---|
 //! | throttled, 5xx, time-out, no connection | passing | backoff with jitter, forever |
 //! | topic gone, access denied, key disabled | an administrator's | the same with longer pauses, told once a minute |
-//! | the message itself refused | for good | dead letter |
+//! | the message itself refused (its text, its attributes, its length) | for good | dead letter |
+//! | anything else | perhaps passing | as the first |
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use tokio::sync::mpsc;
 
 use crate::alerting::message::{MESSAGE_BYTES_MAX, Message};
+use crate::finding::Digest128;
 
 /// Entries of one PublishBatch call.
 const BATCH_MAX: usize = 10;
@@ -30,6 +32,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 pub struct Outgoing {
     /// Its place in the outbox.
     pub sequence: u64,
+    /// Its incident: messages of one incident never overtake each other.
+    pub incident: Digest128,
     /// What is sent.
     pub message: Message,
 }
@@ -139,7 +143,9 @@ fn take_batch(queue: &mut VecDeque<Outgoing>) -> Vec<Outgoing> {
     while let Some(next) = queue.front() {
         let attributes: usize = next.message.attributes.iter().map(|(name, value)| name.len() + value.len() + 16).sum();
         bytes += next.message.body.len() + attributes;
-        if batch.len() == BATCH_MAX || (bytes > MESSAGE_BYTES_MAX && !batch.is_empty()) {
+        // Of two messages of one incident in one call the first may fail alone, and the second would overtake it.
+        let follows = batch.iter().any(|earlier: &Outgoing| earlier.incident == next.incident);
+        if batch.len() == BATCH_MAX || follows || (bytes > MESSAGE_BYTES_MAX && !batch.is_empty()) {
             break;
         }
         batch.extend(queue.pop_front());
@@ -209,19 +215,14 @@ fn settle(
         let id = index.to_string();
         let sent = output.successful().iter().any(|entry| entry.id() == Some(id.as_str()));
         let failed = output.failed().iter().find(|entry| entry.id() == id);
-        match failed {
+        // Named neither as sent nor as failed: nothing says that it was delivered, so it is sent again.
+        let code = failed.map_or("no result", |failed| failed.code());
+        let words = failed.and_then(|failed| failed.message()).unwrap_or("entry failed");
+        match classify_code(code) {
             _ if sent => told.push(Published::Sent { sequence: outgoing.sequence, seconds }),
-            Some(failed) if failed.sender_fault() && !is_throttle(failed.code()) => {
-                told.push(Published::Refused {
-                    sequence: outgoing.sequence,
-                    why: format!("{}: {}", failed.code(), failed.message().unwrap_or("")),
-                });
-            }
-            // Named neither as sent nor as failed: nothing says that it was delivered, so it is sent again.
-            failed => {
-                let code = failed.map_or("no result", |failed| failed.code());
-                let class = if is_throttle(code) { RetryClass::Throttled } else { RetryClass::Network };
-                retry = Some((class, format!("{code}: {}", failed.and_then(|failed| failed.message()).unwrap_or("entry failed"))));
+            Class::Refused => told.push(Published::Refused { sequence: outgoing.sequence, why: format!("{code}: {words}") }),
+            Class::Retry(class) => {
+                retry = Some((class, format!("{code}: {words}")));
                 again.push(outgoing);
             }
         }
@@ -248,22 +249,46 @@ fn entry(index: usize, outgoing: &Outgoing) -> PublishBatchRequestEntry {
     entry.build().unwrap_or_else(|_| unreachable!("id and message are set"))
 }
 
-fn is_throttle(code: &str) -> bool {
-    code.contains("Throttl") || code.contains("TooManyRequests") || code == "RequestLimitExceeded"
+fn classify(error: &SdkError<PublishBatchError>) -> Class {
+    match error.as_service_error().and_then(ProvideErrorMetadata::code) {
+        Some(code) => classify_code(code),
+        None => Class::Retry(RetryClass::Network),
+    }
 }
 
-fn classify(error: &SdkError<PublishBatchError>) -> Class {
-    let Some(service) = error.as_service_error() else { return Class::Retry(RetryClass::Network) };
-    let code = service.code().unwrap_or("");
-    let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-    if is_throttle(code) {
+/// Only what says that the message itself is wrong is final. Everything else may be cured, and an alert that waits is
+/// better than one that is put aside.
+fn classify_code(code: &str) -> Class {
+    const FINAL: [&str; 7] = [
+        "InvalidParameter",
+        "ParameterValueInvalid",
+        "ValidationError",
+        "ValidationException",
+        "BatchRequestTooLong",
+        "MessageTooLong",
+        "InvalidMessage",
+    ];
+    const PERMISSION: [&str; 13] = [
+        "NotFound",
+        "AuthorizationError",
+        "AccessDenied",
+        "InvalidClientTokenId",
+        "UnrecognizedClient",
+        "SignatureDoesNotMatch",
+        "IncompleteSignature",
+        "MissingAuthenticationToken",
+        "ExpiredToken",
+        "RequestExpired",
+        "OptInRequired",
+        "InvalidSecurity",
+        "KMS",
+    ];
+    let is_one_of = |codes: &[&str]| codes.iter().any(|known| code.starts_with(known));
+    if code.contains("Throttl") || code.contains("TooManyRequests") || code == "RequestLimitExceeded" {
         Class::Retry(RetryClass::Throttled)
-    } else if ["NotFound", "AuthorizationError", "AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "KMS"]
-        .iter()
-        .any(|c| code.starts_with(c))
-    {
+    } else if is_one_of(&PERMISSION) {
         Class::Retry(RetryClass::Permission)
-    } else if (400..500).contains(&status) && !code.is_empty() {
+    } else if is_one_of(&FINAL) {
         Class::Refused
     } else {
         Class::Retry(RetryClass::Network)
@@ -291,6 +316,7 @@ mod tests {
     fn outgoing(sequence: u64, bytes: usize) -> Outgoing {
         Outgoing {
             sequence,
+            incident: Digest128::of(&[&sequence.to_le_bytes()]),
             message: Message { subject: "s".into(), body: "x".repeat(bytes), attributes: vec![("severity", "low".into())] },
         }
     }

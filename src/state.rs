@@ -82,9 +82,9 @@ impl Shared {
         chain
     }
 
-    /// Whether the grant of `access_key_id` is known.
+    /// Whether STS's record of `access_key_id` is known.
     pub fn has_grant(&self, access_key_id: &str) -> bool {
-        self.grants.contains_key(access_key_id)
+        self.grants.get(access_key_id).is_some_and(|grant| grant.from_sts)
     }
 
     /// How many grants are known.
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     fn grant(parent: Option<&str>, issued: i64) -> Grant {
-        Grant { parent_key: parent.map(Into::into), issued: EventTime::from_unix(issued), ..Grant::default() }
+        Grant { parent_key: parent.map(Into::into), issued: EventTime::from_unix(issued), from_sts: true, ..Grant::default() }
     }
 
     #[test]

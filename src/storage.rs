@@ -12,7 +12,8 @@
 //! alerts may have been sent already, under which ids.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use kinesis_lease::{FolderStore, LeaseStore, Manifest, StoreError};
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::alerting::{Alert, Recalled};
 use crate::finding::{Digest128, Fingerprint};
 use crate::snapshot::{self, Snapshot, SnapshotError};
+use crate::time::EventTime;
 
 /// Snapshots that are kept, the newest included.
 const SNAPSHOTS_KEPT: u64 = 3;
@@ -81,6 +83,7 @@ struct JournalLine {
     fingerprint: Fingerprint,
     alert_id: Digest128,
     incident_id: Digest128,
+    onset: EventTime,
 }
 
 /// Something that could not be processed, for a person to look at and to replay.
@@ -143,7 +146,12 @@ impl StateFolder {
         let Some(journal) = &mut self.journal else { return Ok(()) };
         let mut lines = Vec::new();
         for alert in alerts {
-            let line = JournalLine { fingerprint: alert.fingerprint, alert_id: alert.alert_id, incident_id: alert.incident_id };
+            let line = JournalLine {
+                fingerprint: alert.fingerprint,
+                alert_id: alert.alert_id,
+                incident_id: alert.incident_id,
+                onset: alert.onset,
+            };
             // Plain numbers and texts: this cannot fail.
             serde_json::to_writer(&mut lines, &line).unwrap_or_default();
             lines.push(b'\n');
@@ -181,7 +189,9 @@ impl StateFolder {
         let Ok(file) = File::open(self.journal_path(self.generation)) else { return Vec::new() };
         let parse = |line: io::Result<String>| serde_json::from_str::<JournalLine>(&line.ok()?).ok();
         let entries = BufReader::new(file).lines().filter_map(parse);
-        entries.map(|line| (line.fingerprint, Recalled { alert_id: line.alert_id, incident_id: line.incident_id })).collect()
+        entries
+            .map(|line| (line.fingerprint, Recalled { alert_id: line.alert_id, incident_id: line.incident_id, onset: line.onset }))
+            .collect()
     }
 
     fn open_files(&mut self) -> Result<(), StorageError> {
@@ -194,8 +204,9 @@ impl StateFolder {
     }
 
     fn open_append(&self, path: &Path) -> Result<File, StorageError> {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        file.map_err(|source| StorageError::Io { action: "write", path: path.to_owned(), source })
+        // Records hold what STS and Cognito answered: nobody else's to read.
+        let file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path);
+        file.and_then(end_last_line).map_err(|source| StorageError::Io { action: "write", path: path.to_owned(), source })
     }
 
     /// Removes snapshots and journals that no restart would look at. Failing to is no harm.
@@ -210,6 +221,19 @@ impl StateFolder {
             }
         }
     }
+}
+
+/// Ends a line that a crash cut off, so that the next one is not glued to it.
+fn end_last_line(mut file: File) -> io::Result<File> {
+    if file.metadata()?.len() > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
 }
 
 /// N of `snapshot-N.bin` and `journal-N.ndjson`.

@@ -1,11 +1,12 @@
 //! Page, metrics and health, on loopback. Reads an exported view; decides nothing and changes nothing.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
@@ -84,13 +85,23 @@ pub async fn listen(address: &str, web: Arc<Web>) -> std::io::Result<(SocketAddr
         )
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .with_state(web);
+        .with_state(web)
+        .layer(axum::middleware::from_fn(only_by_loopback_name));
     let server = async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "page and metrics stopped");
         }
     };
     Ok((address, server))
+}
+
+/// Answers only who asked for this machine by a loopback name: a web page elsewhere whose name was bent to this address
+/// (DNS rebinding) sends its own.
+async fn only_by_loopback_name(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(name, _)| name);
+    let is_loopback = name == "localhost" || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if is_loopback { next.run(request).await } else { (StatusCode::FORBIDDEN, "ask for it as localhost or 127.0.0.1\n").into_response() }
 }
 
 async fn ready(State(web): State<Arc<Web>>) -> (StatusCode, String) {

@@ -14,8 +14,8 @@ use crate::identity::Department;
 
 /// SNS's limit for a message with its attributes.
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
-/// SNS's limit for a subject.
-pub const SUBJECT_BYTES_MAX: usize = 100;
+/// SNS's limit for a subject: fewer than 100 characters.
+pub const SUBJECT_BYTES_MAX: usize = 99;
 /// Left free for attributes.
 const ATTRIBUTE_BYTES: usize = 4 * 1024;
 /// Longest text of somebody else's that is shown, in bytes.
@@ -49,7 +49,7 @@ impl Form {
 /// A message for one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// ASCII, at most 100 bytes, one line.
+    /// ASCII, at most 99 bytes, one line.
     pub subject: String,
     /// At most 256 KiB together with the attributes.
     pub body: String,
@@ -90,7 +90,11 @@ fn subject(alert: &Alert) -> String {
 
 fn attributes(alert: &Alert) -> Vec<(&'static str, String)> {
     // An attribute's value must not be empty.
-    let value = |text: &str| if text.is_empty() { "unknown".to_owned() } else { cut(&clean(text), 256).to_owned() };
+    let value = |text: &str| {
+        let cleaned = clean(text);
+        let cleaned = cut(cleaned.trim(), 256);
+        if cleaned.is_empty() { "unknown".to_owned() } else { cleaned.to_owned() }
+    };
     vec![
         ("severity", value(alert.severity.label())),
         ("detector", value(alert.detector.label())),
@@ -148,7 +152,7 @@ fn rows(alert: &Alert) -> Vec<(&'static str, String)> {
     let events = if alert.event_count == 1 { "1 event".to_owned() } else { format!("{} events", alert.event_count) };
     row("When", format!("{} to {}, {events}", alert.onset, alert.last_event));
     let shown: Vec<String> = alert.event_ids.iter().take(EVENT_IDS_SHOWN).map(ToString::to_string).collect();
-    let more = alert.event_ids.len().saturating_sub(EVENT_IDS_SHOWN);
+    let more = alert.event_count.saturating_sub(shown.len() as u64);
     let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
     row("Events", clean(&format!("{}{tail}", shown.join(", "))));
     row("Confidence", format!("{:?}", alert.confidence).to_ascii_lowercase());
@@ -255,7 +259,7 @@ pub fn clean(text: &str) -> String {
         '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{061c}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' => {
             None
         }
-        '\u{e0000}'..='\u{e007f}' => None,
+        '\u{e0000}'..='\u{e007f}' | '\u{fffe}' | '\u{ffff}' => None,
         c => Some(c),
     };
     let cleaned: String = cut(text, FOREIGN_BYTES_MAX * 4).chars().filter_map(visible).collect();

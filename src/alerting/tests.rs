@@ -101,16 +101,56 @@ fn a_join_names_the_person_and_links_the_incident() {
     alerting.handle(Signal::Enrichment(Box::new(enrichment)), &mut out);
     assert_eq!((out[0].alert_id, out[0].severity, out[0].department()), (opened[0].alert_id, Severity::High, "legal"));
     assert_eq!((out[0].incident_id, out[0].linked_incidents.len()), (opened[0].incident_id, 1));
+    // The person's next alert joins the incident that was linked.
+    let mut other = finding("alice", 700, Severity::Low);
+    other.fingerprint = Fingerprint::of(DetectorId::CrossDepartment, &["alice"]);
+    assert_eq!(handle(&mut alerting, other)[0].incident_id, out[0].linked_incidents[0]);
     assert!(out[0].explanation.ends_with("m belongs to legal."), "{}", out[0].explanation);
 }
 
 #[test]
 fn a_recalled_alert_keeps_its_ids() {
-    let known = Recalled { alert_id: Digest128::of(&[b"1"]), incident_id: Digest128::of(&[b"2"]) };
+    let known = Recalled { alert_id: Digest128::of(&[b"1"]), incident_id: Digest128::of(&[b"2"]), onset: EventTime::from_unix(60) };
     let mut alerting = Alerting::new(AlertSettings::default());
     alerting.recall([(finding("a", 0, Severity::Low).fingerprint, known)]);
     let opened = handle(&mut alerting, finding("a", 0, Severity::Low));
     assert_eq!((opened[0].alert_id, opened[0].incident_id, opened[0].possible_duplicate), (known.alert_id, known.incident_id, true));
+}
+
+#[test]
+fn a_recalled_id_is_not_given_to_another_story() {
+    let known = Recalled { alert_id: Digest128::of(&[b"1"]), incident_id: Digest128::of(&[b"2"]), onset: EventTime::from_unix(0) };
+    let mut alerting = Alerting::new(AlertSettings::default());
+    handle(&mut alerting, finding("a", 0, Severity::Low));
+    let own = alerting.open_alerts(1)[0].alert_id;
+    // It is open in the snapshot: only what is said next may be a duplicate.
+    alerting.recall([(finding("a", 0, Severity::Low).fingerprint, Recalled { alert_id: own, ..known })]);
+    let again = handle(&mut alerting, finding("a", 400, Severity::High));
+    assert!(again[0].possible_duplicate);
+    assert!(!handle(&mut alerting, finding("a", 800, Severity::Critical))[0].possible_duplicate);
+    // Tomorrow's story is another one.
+    alerting.recall([(finding("b", 0, Severity::Low).fingerprint, known)]);
+    let tomorrow = handle(&mut alerting, finding("b", 90_000, Severity::Low));
+    assert!(tomorrow[0].alert_id != known.alert_id && !tomorrow[0].possible_duplicate);
+}
+
+#[test]
+fn a_story_that_goes_on_after_its_alert_is_another_alert_with_its_own_events() {
+    let mut alerting = Alerting::new(AlertSettings { resolve_after: 3_600, ..AlertSettings::default() });
+    let told = |time: i64, events: u64| {
+        let mut finding = finding("a", time, Severity::Low);
+        finding.onset = EventTime::from_unix(0);
+        finding.story_events = Some(events);
+        finding
+    };
+    let first = handle(&mut alerting, told(0, 1));
+    handle(&mut alerting, told(60, 2));
+    let mut out = Vec::new();
+    alerting.handle_time(EventTime::from_unix(3_700), &mut out);
+    assert_eq!((out[0].status, out[0].event_count), (Status::Resolved, 2));
+    let second = handle(&mut alerting, told(7_000, 3));
+    assert_ne!(second[0].alert_id, first[0].alert_id);
+    assert_eq!((second[0].event_count, second[0].onset), (1, EventTime::from_unix(7_000)));
 }
 
 #[test]

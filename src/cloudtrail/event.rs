@@ -62,8 +62,6 @@ lenient_object! {
         "transitiveTagKeys" => transitive_tag_keys: TextList<'a>,
         /// The Cognito identity of GetCredentialsForIdentity.
         "identityId" => identity_id: Text<'a>,
-        /// The name of a GetFederationToken session.
-        "name" => name: Text<'a>,
         "durationSeconds" => duration_seconds: Count,
     }
 }

@@ -51,7 +51,7 @@ impl Outbox {
                 message
             });
             // The publishing task lives as long as the sender.
-            waiting += usize::from(sender.send(Outgoing { sequence, message }).is_ok());
+            waiting += usize::from(sender.send(Outgoing { sequence, incident: alert.incident_id, message }).is_ok());
         }
         if waiting > 0 {
             self.pending.insert(sequence, (alert, waiting));

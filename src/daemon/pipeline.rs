@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use kinesis_lease::{Delivery, Manifest, Record, ShardKey};
+use kinesis_lease::{Checkpoint, Delivery, Manifest, Record, ShardKey};
 
 use super::Outcome;
 use super::outbox::Outbox;
@@ -25,6 +25,8 @@ use crate::web::{View, Web};
 /// A trouble is shown on the page for this long after it was last told.
 const TROUBLE_SHOWN: Duration = Duration::from_secs(60);
 const ALERTS_SHOWN: usize = 200;
+/// A shard that ended waits this long for its children to be listed.
+const CHILDREN_WAIT: Duration = Duration::from_secs(60);
 
 /// See the module.
 #[derive(Debug)]
@@ -41,7 +43,19 @@ pub(super) struct Pipeline {
     /// Shards that are being read, and whether their tip was reached once.
     shards: BTreeMap<ShardKey, (InputId, bool)>,
     troubles: BTreeMap<String, Instant>,
-    last_commit: Option<(u64, Manifest)>,
+    /// Shards that were read to their end and whose children are not known yet.
+    ended: Vec<(ShardKey, InputId, Instant)>,
+    last_commit: Option<Mark>,
+}
+
+/// What a commit is about: where none of it has changed, there is nothing to write.
+#[derive(Debug, PartialEq)]
+struct Mark {
+    events: u64,
+    alerts: u64,
+    outbox: usize,
+    watermark: EventTime,
+    manifest: Manifest,
 }
 
 fn cannot_write(error: StorageError) -> Failure {
@@ -59,7 +73,7 @@ impl Pipeline {
         clock: Clock,
         metrics: std::sync::Arc<Metrics>,
     ) -> Self {
-        Self {
+        let mut pipeline = Self {
             decoder: Decoder::new(Limits::default()),
             observer: crate::cli::observer(settings),
             engine,
@@ -71,8 +85,11 @@ impl Pipeline {
             outcome: Outcome::default(),
             shards: BTreeMap::new(),
             troubles: BTreeMap::new(),
+            ended: Vec::new(),
             last_commit: None,
-        }
+        };
+        pipeline.open_inputs();
+        pipeline
     }
 
     /// Sends what a former process had decided and not delivered.
@@ -84,6 +101,10 @@ impl Pipeline {
     /// Takes one delivery in.
     pub(super) fn deliver(&mut self, delivery: Delivery) -> Result<(), Failure> {
         self.manifest.apply(&delivery);
+        if let Delivery::Discovered { .. } = &delivery {
+            self.open_inputs();
+            self.close_ended()?;
+        }
         match delivery {
             Delivery::ShardOpened { shard, from } => {
                 let input = self.engine.input(&shard.to_string());
@@ -99,13 +120,13 @@ impl Pipeline {
                 Ok(())
             }
             Delivery::ShardEnded { shard } => {
-                let mut report = Report::default();
-                if let Some((input, _)) = self.shards.remove(&shard) {
-                    self.engine.handle_closed(input, &mut report);
-                }
-                self.manifest.end(&shard);
                 tracing::info!(%shard, "read to its end");
-                self.take(report)
+                self.manifest.end(&shard);
+                if let Some((input, _)) = self.shards.remove(&shard) {
+                    self.ended.push((shard, input, moment()));
+                }
+                self.open_inputs();
+                self.close_ended()
             }
             Delivery::Gap { shard, lost_from, message, .. } => {
                 self.metrics.count(MetricName::KinesisGaps, &[], 1);
@@ -125,6 +146,36 @@ impl Pipeline {
             // Shapes of the stream are taken over by `apply` above; what a later version of the reader adds is only counted there.
             Delivery::Discovered { .. } | _ => Ok(()),
         }
+    }
+
+    /// Opens the input of every shard that is read or about to be, before any page of it comes: the watermark must wait
+    /// for the slowest shard, not only for those that have spoken.
+    fn open_inputs(&mut self) {
+        let leases = &self.manifest.checkpoints;
+        let is_over = |stream: &std::sync::Arc<str>, parent: &std::sync::Arc<str>| {
+            leases.get(&ShardKey::new(stream.clone(), parent.clone())).is_none_or(|lease| lease.checkpoint == Checkpoint::ShardEnd)
+        };
+        for (shard, lease) in leases {
+            if lease.checkpoint != Checkpoint::ShardEnd && lease.parents.iter().all(|parent| is_over(&shard.stream, parent)) {
+                self.engine.input(&shard.to_string());
+            }
+        }
+    }
+
+    /// Closes the inputs of ended shards whose children are known (and so open by now). A shard that ends without
+    /// children, with its stream, is closed after a while.
+    fn close_ended(&mut self) -> Result<(), Failure> {
+        let mut report = Report::default();
+        let (leases, engine) = (&self.manifest.checkpoints, &mut self.engine);
+        self.ended.retain(|(shard, input, since)| {
+            let has_children = leases.get(shard).is_none_or(|lease| !lease.children.is_empty());
+            let is_done = has_children || since.elapsed() > CHILDREN_WAIT;
+            if is_done {
+                engine.handle_closed(*input, &mut report);
+            }
+            !is_done
+        });
+        self.take(report)
     }
 
     fn page(&mut self, shard: &ShardKey, records: Vec<Record>, caught_up: bool) -> Result<(), Failure> {
@@ -148,7 +199,7 @@ impl Pipeline {
     fn record(&mut self, shard: &ShardKey, input: InputId, record: &Record, report: &mut Report) -> Result<(), Failure> {
         let now = self.clock.now();
         let arrival = record.arrival_ms.map_or(now.0, |ms| EventTime::from_unix(ms.div_euclid(1_000)));
-        let mut bad = Vec::new();
+        let (mut first, mut errors) = (None, 0u64);
         let (engine, observer, metrics) = (&mut self.engine, &mut self.observer, &self.metrics);
         let outcome = self.decoder.decode(&record.data, &mut |item| match item {
             Ok(decoded) => {
@@ -156,17 +207,18 @@ impl Pipeline {
                 metrics.lag(now.0.since(observation.time));
                 engine.handle(input, observation, now, report);
             }
-            Err(error) => bad.push(error),
+            Err(error) => {
+                errors += 1;
+                metrics.count(MetricName::Undecodable, &[error.reason.label()], 1);
+                first.get_or_insert(error);
+            }
         });
         self.metrics.count(MetricName::ControlMessages, &[], outcome.control_messages);
         self.outcome.undecodable += outcome.errors;
-        let Some(first) = bad.first() else { return Ok(()) };
-        for error in &bad {
-            self.metrics.count(MetricName::Undecodable, &[error.reason.label()], 1);
-        }
+        let Some(first) = first else { return Ok(()) };
         // The whole record is kept once: its good events are known by their ids when it is replayed.
         let place = shard.to_string();
-        tracing::warn!(%shard, sequence = record.sequence_number, errors = bad.len(), first = %first, "part of a record cannot be decoded; kept as a dead letter");
+        tracing::warn!(%shard, sequence = record.sequence_number, errors, first = %first, "part of a record cannot be decoded; kept as a dead letter");
         self.dead_letter(&DeadLetter {
             kind: "record",
             place: &place,
@@ -236,7 +288,14 @@ impl Pipeline {
 
     /// Commits positions, state and undelivered alerts in one step; nothing where nothing changed.
     pub(super) async fn commit(&mut self) -> Result<(), Failure> {
-        let mark = (self.outcome.counts.events + self.outbox.len() as u64, self.manifest.clone());
+        let alerts: u64 = self.outcome.counts.alerts.values().sum();
+        let mark = Mark {
+            events: self.outcome.counts.events,
+            alerts,
+            outbox: self.outbox.len(),
+            watermark: self.engine.gauges().watermark,
+            manifest: self.manifest.clone(),
+        };
         if self.last_commit.as_ref() == Some(&mark) {
             return Ok(());
         }
@@ -251,7 +310,8 @@ impl Pipeline {
     }
 
     /// Brings page and gauges up to date.
-    pub(super) fn show(&mut self, web: &Web) {
+    pub(super) fn show(&mut self, web: &Web) -> Result<(), Failure> {
+        self.close_ended()?;
         self.troubles.retain(|_, told| told.elapsed() < TROUBLE_SHOWN);
         let gauges = self.engine.gauges();
         self.metrics.gauges(&gauges, self.outbox.len());
@@ -265,6 +325,7 @@ impl Pipeline {
             is_ready: !self.shards.is_empty(),
             troubles: self.troubles.keys().cloned().collect(),
         });
+        Ok(())
     }
 
     /// Notes a trouble for the page; `true` where it was not known.

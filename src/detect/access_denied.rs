@@ -38,12 +38,13 @@ impl InstantDetector for AccessDenied {
     fn judge_instantly(&self, judged: &Judged<'_>, credential: &mut CredentialState, context: &Context<'_>, out: &mut Vec<Signal>) {
         let invocation = &judged.call.invocation;
         let Some(denial) = invocation.outcome.denial() else { return };
-        credential.refuse(invocation.time, table_hash(invocation.model_name()), table_hash(&invocation.region));
+        let model = invocation.model.as_ref().map(|model| table_hash(&model.id));
+        credential.refuse(invocation.time, model, table_hash(&invocation.region));
         let policy = verdict(judged.call, judged.who, context);
         if let Some(remark) = policy.as_ref().and_then(|policy| ownership(judged.call, policy)) {
             credential.ownership = Some(remark);
         }
-        let pace = credential.denies.sum(invocation.time.slot(BUCKET), 2);
+        let pace = credential.denies.largest_around(invocation.time.slot(BUCKET), 2).0;
 
         let mut finding = Finding::about(DetectorId::AccessDenied, judged.call, judged.who, fingerprint(&judged.call.caller));
         finding.severity = severity(judged.call, denial, credential, pace).max(owner_severity(policy.as_ref()));

@@ -17,12 +17,15 @@ use crate::state::ActorState;
 use crate::state::actor::WINDOWS;
 use crate::stats::ring::BUCKET;
 use crate::stats::{CohortView, DailyPeaks};
-use crate::time::EventTime;
+use crate::time::{DAY, EventTime};
 
 use super::{Context, Detector, Judged};
 
 /// Window lengths in buckets of five minutes, and how they are called.
 const WINDOW_BUCKETS: [(usize, &str); WINDOWS] = [(2, "10 minutes"), (12, "1 hour")];
+const BUCKETS_A_DAY: i64 = DAY / BUCKET;
+/// After this many buckets (6 h) without a report the next one begins a new story.
+const STORY_BUCKETS: i64 = 72;
 /// A count must exceed the highest known peak by this factor.
 const ABOVE_HIGHEST: f64 = 1.5;
 /// Further findings of one window come with this growth, or in a new bucket.
@@ -82,7 +85,7 @@ impl Detector for InvocationSpike {
         let Ok(slot) = actor.spike.ring.add(time) else { return };
         let largest = WINDOW_BUCKETS.map(|(buckets, _)| actor.spike.ring.largest_around(slot, buckets));
         if judged.trusted {
-            actor.spike.note(time, largest.map(|(sum, _)| sum));
+            note(actor, slot);
         }
         if largest[0].0 < self.settings.floor && largest[1].0 < self.floor(1) {
             return;
@@ -94,6 +97,20 @@ impl Detector for InvocationSpike {
         if let Some(judgement) = worst {
             self.report(judged, actor, &judgement, peers, out);
         }
+    }
+}
+
+/// Notes the largest windows that hold `slot` for the day that they end in, and where midnight is within reach for both
+/// days, so that the order of arrival does not decide which day learns them.
+fn note(actor: &mut ActorState, slot: i64) {
+    let day = slot.div_euclid(BUCKETS_A_DAY);
+    let midnight = (day + 1) * BUCKETS_A_DAY;
+    let ring = &actor.spike.ring;
+    let today = WINDOW_BUCKETS.map(|(buckets, _)| ring.largest_ending(slot, (slot + buckets as i64 - 1).min(midnight - 1), buckets).0);
+    let tomorrow = WINDOW_BUCKETS.map(|(buckets, _)| ring.largest_ending(midnight, slot + buckets as i64 - 1, buckets).0);
+    actor.spike.note(day, today);
+    if tomorrow.iter().any(|sum| *sum > 0) {
+        actor.spike.note(day + 1, tomorrow);
     }
 }
 
@@ -120,7 +137,7 @@ impl InvocationSpike {
         let (mean, spread) = history.blended(peers, self.settings.peer_days);
         let limit = (mean + self.settings.spreads * spread).exp().max(ABOVE_HIGHEST * f64::from(history.highest()));
         let fires = observed >= self.floor(window) && f64::from(observed) > limit;
-        fires.then_some(Judgement { observed, end_slot, window, limit, usual: mean.exp() - 1.0, highest: history.highest() })
+        fires.then_some(Judgement { observed, end_slot, window, limit, usual: history.usual(), highest: history.highest() })
     }
 
     fn report(&self, judged: &Judged<'_>, actor: &mut ActorState, judgement: &Judgement, peers: Option<CohortView>, out: &mut Vec<Signal>) {
@@ -130,9 +147,13 @@ impl InvocationSpike {
         if !is_new {
             return;
         }
+        let last_reported = actor.spike.reported.iter().map(|(_, slot)| *slot).max().unwrap_or(0);
+        if judgement.end_slot - last_reported > STORY_BUCKETS {
+            actor.spike.before_story = actor.calls.saturating_sub(u64::from(judgement.observed));
+        }
         actor.spike.reported[window] = (judgement.observed, judgement.end_slot);
         let (buckets, window_name) = WINDOW_BUCKETS[window];
-        let key = &actor.key;
+        let key = actor.key.clone();
         let fingerprint = Fingerprint::of(DetectorId::InvocationSpike, &[key.kind.label(), &key.name]);
         let mut finding = Finding::about(DetectorId::InvocationSpike, judged.call, judged.who, fingerprint);
         let excess = f64::from(judgement.observed) / judgement.limit;
@@ -143,7 +164,7 @@ impl InvocationSpike {
         finding.explanation = explanation(&finding.who.spoken(), judgement, window_name, days, peers);
         finding.channel = window_name.to_owned();
         finding.onset = EventTime::from_unix((judgement.end_slot - buckets as i64 + 1) * BUCKET);
-        finding.story_events = Some(u64::from(judgement.observed));
+        finding.story_events = Some(actor.calls.saturating_sub(actor.spike.before_story));
         finding.techniques.push("T1496.004".to_owned());
         let finding = finding
             .with_number("observed", f64::from(judgement.observed))
@@ -161,11 +182,7 @@ fn explanation(who: &str, judgement: &Judgement, window: &str, days: u32, peers:
     let own = if days == 0 {
         "no day of its own to compare with".to_owned()
     } else {
-        format!(
-            "its busiest {window} of a usual day: {:.0}; highest in {days} active days: {}",
-            judgement.usual.max(0.0),
-            judgement.highest
-        )
+        format!("busiest {window} of a usual day: {:.0}; highest lately: {}", judgement.usual.max(0.0), judgement.highest)
     };
     let peers = peers.map_or_else(String::new, |view| format!("; median busiest 10 minutes of its peers: {}", view.median));
     format!("{who} made {} calls in {window} ({own}{peers}; alert limit {:.0}).", judgement.observed, judgement.limit)

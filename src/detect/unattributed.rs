@@ -5,7 +5,7 @@
 //! known for, is what the first minutes of LLMjacking look like (facts: PutUseCaseForModelAccess,
 //! CreateFoundationModelAgreement, PutFoundationModelEntitlement, then InvokeModel).
 
-use crate::bedrock::Sensitive;
+use crate::bedrock::{Outcome, Sensitive};
 use crate::finding::{Confidence, DetectorId, Finding, Fingerprint, Severity, Signal};
 use crate::identity::{ActorKind, CallerKind};
 use crate::state::ActorState;
@@ -33,11 +33,13 @@ impl Why {
         let (call, who) = (judged.call, judged.who);
         if call.caller.kind == CallerKind::Root {
             Some(Self::Root)
+        } else if who.person.is_some() {
+            None
         } else if call.invocation.with_bearer_token {
             Some(Self::BearerKey)
         } else if call.caller.has_long_lived_key() {
             Some(Self::LongLivedKey)
-        } else if who.person.is_none() && who.department.name().is_none() && who.actor.kind != ActorKind::Service {
+        } else if who.department.name().is_none() && who.actor.kind != ActorKind::Service {
             Some(Self::UnknownSession)
         } else {
             None
@@ -77,7 +79,7 @@ impl Detector for Unattributed {
         finding.severity = severity;
         finding.confidence = if why == Why::UnknownSession { Confidence::Medium } else { Confidence::High };
         let who = finding.who.name();
-        let changed = if invocation.outcome.denial().is_some() { "tried to change" } else { "changed" };
+        let changed = if invocation.outcome == Outcome::Success { "changed" } else { "tried to change" };
         (finding.title, finding.explanation) = match invocation.operation.sensitive {
             Some(what) => (
                 format!("Nobody answers for a change of {}: {who}", what.spoken()),

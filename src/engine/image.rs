@@ -1,6 +1,7 @@
 //! An engine as a value: everything that a snapshot keeps, in a fixed order, so that the same state gives the same bytes.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,7 @@ pub struct EngineImage {
     dedup: DedupImage,
     pairs: PairsImage,
     held: Held,
+    given_up: Vec<Arc<str>>,
     grants: GrantsImage,
     workers: WorkersImage,
     cohorts: Vec<(CohortKey, CohortImage)>,
@@ -39,10 +41,11 @@ impl Engine {
         };
         let cohorts: BTreeMap<_, _> = self.cohorts.iter().map(|(key, cohort)| (key.clone(), cohort.image())).collect();
         EngineImage {
-            inputs: self.inputs.clone(),
+            inputs: self.inputs.image(),
             dedup: self.dedup.image(),
             pairs: self.pairs.image(),
             held: self.held.clone(),
+            given_up: self.given_up.iter().cloned().collect(),
             grants: self.grants.image(),
             workers: worker::image(&self.workers),
             cohorts: cohorts.into_iter().collect(),
@@ -56,10 +59,11 @@ impl Engine {
     /// An engine that goes on from `image`. Limits may have changed since: what does not fit is forgotten, oldest first.
     pub fn restore(settings: EngineSettings, image: EngineImage) -> Self {
         let mut engine = Self::new(settings);
-        engine.inputs = image.inputs;
+        engine.inputs = image.inputs.reopened(engine.settings.lateness);
         engine.dedup = Dedup::restore(&image.dedup, engine.settings.dedup_capacity);
         engine.pairs.restore(image.pairs);
         engine.held = image.held;
+        engine.given_up = image.given_up.into_iter().collect();
         engine.grants.restore(image.grants);
         worker::restore(&mut engine.workers, image.workers);
         engine.cohorts = image.cohorts.iter().map(|(key, image)| (key.clone(), Cohort::restore(image))).collect();

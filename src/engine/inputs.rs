@@ -14,7 +14,9 @@ pub struct InputId(u32);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Input {
     name: String,
-    /// Largest event time seen, or the time up to which the input is known to be quiet.
+    /// Largest event time seen.
+    newest: EventTime,
+    /// The same, or the time up to which the input is known to be quiet.
     reached: EventTime,
     is_open: bool,
 }
@@ -36,7 +38,7 @@ impl Inputs {
     /// The input of this name, opened where it is new or was closed.
     pub fn open(&mut self, name: &str) -> InputId {
         let index = self.inputs.iter().position(|input| input.name == name).unwrap_or_else(|| {
-            self.inputs.push(Input { name: name.to_owned(), reached: EventTime::MIN, is_open: true });
+            self.inputs.push(Input { name: name.to_owned(), newest: EventTime::MIN, reached: EventTime::MIN, is_open: true });
             self.inputs.len() - 1
         });
         self.inputs[index].is_open = true;
@@ -46,8 +48,10 @@ impl Inputs {
     /// Notes an event of `time`. Returns whether it is older than one before it on the same input.
     pub fn see(&mut self, input: InputId, time: EventTime) -> bool {
         let Some(input) = self.inputs.get_mut(input.0 as usize) else { return false };
+        let is_out_of_order = time < input.newest;
+        input.newest = input.newest.max(time);
         if time < input.reached {
-            return true;
+            return is_out_of_order;
         }
         let held_back = input.reached.plus(-self.lateness) <= self.watermark;
         input.reached = time;
@@ -71,6 +75,19 @@ impl Inputs {
             input.is_open = false;
         }
         self.update();
+    }
+
+    /// The same state with another lateness and no input open: those that are still read are opened again by name.
+    pub fn reopened(mut self, lateness: i64) -> Self {
+        self.lateness = lateness;
+        self.inputs.iter_mut().for_each(|input| input.is_open = false);
+        self
+    }
+
+    /// What a snapshot keeps: inputs that are over are forgotten.
+    pub fn image(&self) -> Self {
+        let inputs = self.inputs.iter().filter(|input| input.is_open).cloned().collect();
+        Self { inputs, ..*self }
     }
 
     /// Everything of before this time has been seen, as far as lateness holds.

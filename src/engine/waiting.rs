@@ -22,20 +22,19 @@ pub struct HeldCall {
 /// Calls by the access key that they wait for, in order, with their deadlines.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Held {
-    by_key: BTreeMap<Arc<str>, Vec<(u64, HeldCall)>>,
+    by_key: BTreeMap<Arc<str>, VecDeque<(u64, HeldCall)>>,
     /// (event time, order of arrival) → key.
     deadlines: BTreeMap<(EventTime, u64), Arc<str>>,
     next: u64,
 }
 
 impl Held {
-    /// Holds a call.
-    pub fn push(&mut self, held: HeldCall) {
-        let key = Arc::clone(&held.call.caller.access_key_id);
+    /// Holds a call until the grant of `key` is known.
+    pub fn push(&mut self, key: Arc<str>, held: HeldCall) {
         let order = self.next;
         self.next += 1;
         self.deadlines.insert((held.call.invocation.time, order), Arc::clone(&key));
-        self.by_key.entry(key).or_default().push((order, held));
+        self.by_key.entry(key).or_default().push_back((order, held));
     }
 
     /// Takes all calls that wait for `access_key_id`, in the order in which they came.
@@ -58,7 +57,8 @@ impl Held {
         let ((_, order), key) = self.deadlines.pop_first()?;
         let calls = self.by_key.get_mut(&key)?;
         let position = calls.iter().position(|(held_order, _)| *held_order == order)?;
-        let (_, held) = calls.remove(position);
+        // Mostly the first: the oldest call usually came first, too.
+        let (_, held) = calls.remove(position)?;
         if calls.is_empty() {
             self.by_key.remove(&key);
         }

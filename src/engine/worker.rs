@@ -79,9 +79,10 @@ impl Worker {
 
     /// Closes all days up to `day`: every actor learns, and `peers` hears the peak of each actor's day.
     pub fn close_day(&mut self, day: i64, peers: &mut impl FnMut(CohortKey, u32)) {
-        for actor in self.actors.values_mut() {
+        // Newcomers learn, but teach nobody: a flood of invented names is nobody's peer group.
+        for (actor, is_settled) in self.actors.values_mut() {
             let is_machine = actor.key.kind.is_machine();
-            for closed in actor.spike.close(day) {
+            for closed in actor.spike.close(day).filter(|_| is_settled) {
                 peers((actor.department.clone(), is_machine), closed.peaks[0]);
             }
         }
@@ -113,12 +114,16 @@ pub fn image(workers: &[Worker]) -> WorkersImage {
 /// Gives every actor and credential to the worker that owns it.
 pub fn restore(workers: &mut [Worker], image: WorkersImage) {
     let count = workers.len() as u64;
-    for (settled, state) in image.actors {
+    // Least recently used first, so that what does not fit any more is the oldest.
+    let WorkersImage { mut actors, mut credentials } = image;
+    actors.sort_by_key(|(_, state)| state.last);
+    credentials.sort_by_key(|(_, state)| state.last);
+    for (settled, state) in actors {
         let owner = (state.key.stable_hash() % count) as usize;
         let key = state.key.clone();
         workers[owner].actors.restore(&key, state, settled);
     }
-    for (key, state) in image.credentials {
+    for (key, state) in credentials {
         workers[(credential_hash(key) % count) as usize].credentials.get_or_insert_with(&key, || state);
     }
 }

@@ -89,7 +89,8 @@ pub struct Caller {
     pub identity_center_user: Option<Arc<str>>,
     /// The service that made the call, where one did.
     pub invoked_by: Option<Arc<str>>,
-    /// Credentials that an instance or a function got from its environment.
+    /// Credentials that an instance or a function got from its environment, by AWS's own word. A session's name alone
+    /// is no proof: whoever assumes a role chooses it.
     pub is_machine: bool,
 }
 
@@ -126,7 +127,7 @@ impl Caller {
             source_identity: keep_some(context.source_identity.as_str()),
             identity_center_user: keep_some(identity.on_behalf_of.user_id.as_str()),
             invoked_by: keep_some(identity.invoked_by.as_str()),
-            is_machine: kind == CallerKind::AssumedRole && (session == SessionName::Machine || from_environment),
+            is_machine: kind == CallerKind::AssumedRole && from_environment,
         }
     }
 

@@ -5,8 +5,7 @@
 //! | AssumeRole | `sourceIdentity`, Identity Center's session name | `tags` (list), `incomingTransitiveTags` (map) |
 //! | AssumeRoleWithSAML | the assertion's subject | `principalTags` (map) |
 //! | AssumeRoleWithWebIdentity | the token's subject | `principalTags` (map) |
-//! | GetFederationToken | the federated name | `tags` |
-//! | GetSessionToken | the IAM user | – |
+//! | GetFederationToken, GetSessionToken | – | `tags` |
 //! | Cognito GetCredentialsForIdentity | the identity id | – (its STS twin has them) |
 //!
 //! Sources: "Logging IAM and AWS STS API calls with AWS CloudTrail" (IAM User Guide), "Amazon Cognito logging in AWS
@@ -30,7 +29,7 @@ const NAME_BYTES_MAX: usize = 512;
 pub struct Grant {
     /// Session tags, own before transitive, keys as written.
     pub tags: Vec<(Arc<str>, Arc<str>)>,
-    /// The subject of the identity provider's token or assertion, or the federated name.
+    /// The subject of the identity provider's token or assertion.
     pub subject: Option<Arc<str>>,
     /// Who vouched for the subject.
     pub provider: Option<Arc<str>>,
@@ -46,6 +45,8 @@ pub struct Grant {
     pub for_service: bool,
     /// When the key was issued.
     pub issued: EventTime,
+    /// Whether STS's record is in it. Cognito's alone knows no tags.
+    pub from_sts: bool,
 }
 
 impl Grant {
@@ -65,6 +66,7 @@ impl Grant {
             parent_key: some(&who.access_key_id),
             for_service: who.kind.as_str() == "AWSService",
             issued: time,
+            from_sts: true,
             ..Self::default()
         };
         match (event.event_source.as_str(), event.event_name.as_str()) {
@@ -80,11 +82,13 @@ impl Grant {
                 grant.subject = some(&answered.subject).or_else(|| some(&who.user_name));
                 grant.provider = some(&who.identity_provider);
             }
-            ("sts.amazonaws.com", "GetFederationToken") => grant.subject = some(&asked.name),
-            ("sts.amazonaws.com", "GetSessionToken") => grant.subject = some(&who.user_name),
+            // The federated name is the caller's own text, and a session token changes nothing about whose it is: neither
+            // names a person.
+            ("sts.amazonaws.com", "GetFederationToken" | "GetSessionToken") => {}
             ("cognito-identity.amazonaws.com", "GetCredentialsForIdentity") => {
                 grant.cognito_identity = some(&answered.identity_id).or_else(|| some(&asked.identity_id));
                 grant.parent_key = None;
+                grant.from_sts = false;
             }
             _ => return None,
         }
@@ -115,6 +119,7 @@ impl Grant {
             self.role_arn = other.role_arn;
         }
         self.for_service |= other.for_service;
+        self.from_sts |= other.from_sts;
         self.issued = self.issued.max(other.issued);
     }
 

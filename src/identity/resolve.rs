@@ -164,6 +164,11 @@ impl Resolver {
             && matches!(caller.kind, CallerKind::AssumedRole | CallerKind::FederatedUser | CallerKind::IamUser)
     }
 
+    /// Whether the person is known without looking further back along a chain of roles.
+    pub fn names_person(&self, caller: &Caller, chain: &[Arc<Grant>]) -> bool {
+        self.person(caller, chain, self.member(caller, chain)).is_some()
+    }
+
     /// Who `caller` is, given the grant of its access key and the grants that led to it, nearest first.
     ///
     /// `missing` is the reason to give where a grant was needed and is not there.
@@ -240,9 +245,17 @@ fn why_unknown(resolver: &Resolver, caller: &Caller, with_bearer_token: bool, ch
         _ if with_bearer_token => Unknown::BearerKey,
         _ if caller.has_long_lived_key() => Unknown::LongLivedKey,
         CallerKind::AwsService => Unknown::Service,
-        _ if resolver.needs_grant(caller) && chain.is_empty() => missing,
+        _ if resolver.needs_grant(caller) && !chain.first().is_some_and(|grant| grant.from_sts) => missing,
         CallerKind::AssumedRole | CallerKind::FederatedUser | CallerKind::IamUser | CallerKind::IdentityCenterUser => Unknown::NoTag,
         CallerKind::AwsAccount | CallerKind::Other => Unknown::NoIdentity,
+    }
+}
+
+/// A machine by AWS's word, or by its session's name where no STS record says otherwise.
+fn is_machine(caller: &Caller, chain: &[Arc<Grant>]) -> bool {
+    match chain.first() {
+        Some(grant) => caller.is_machine || grant.for_service,
+        None => caller.is_machine || caller.session == SessionName::Machine,
     }
 }
 
@@ -251,9 +264,7 @@ fn actor_without_person(caller: &Caller, chain: &[Arc<Grant>]) -> ActorKey {
     match caller.kind {
         CallerKind::Root => ActorKey::new(ActorKind::Root, Arc::clone(&caller.account)),
         CallerKind::AwsService => ActorKey::new(ActorKind::Service, caller.invoked_by.clone().unwrap_or_else(|| Arc::clone(&caller.arn))),
-        CallerKind::AssumedRole if caller.is_machine || chain.first().is_some_and(|grant| grant.for_service) => {
-            ActorKey::new(ActorKind::Role, Arc::clone(role()))
-        }
+        CallerKind::AssumedRole if is_machine(caller, chain) => ActorKey::new(ActorKind::Role, Arc::clone(role())),
         CallerKind::AssumedRole if caller.session == SessionName::Named => ActorKey::new(ActorKind::Session, Arc::clone(&caller.arn)),
         CallerKind::AssumedRole | CallerKind::FederatedUser => ActorKey::new(ActorKind::Session, Arc::clone(caller.credential())),
         CallerKind::IamUser => {
@@ -288,6 +299,7 @@ mod tests {
             tags: pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
             subject: subject.map(Into::into),
             issued: EventTime::from_unix(0),
+            from_sts: true,
             ..Grant::default()
         })
     }
@@ -321,6 +333,11 @@ mod tests {
             (
                 r#"{"type":"AssumedRole","accessKeyId":"ASIA1","arn":"arn:aws:sts::1:assumed-role/R/i-0123456789abcdef0"}"#,
                 false,
+                Unknown::NoGrant,
+            ),
+            (
+                r#"{"type":"AssumedRole","accessKeyId":"ASIA1","arn":"arn:aws:sts::1:assumed-role/R/x","sessionContext":{"ec2RoleDelivery":"2.0"}}"#,
+                false,
                 Unknown::NoTag,
             ),
         ] {
@@ -332,10 +349,9 @@ mod tests {
     fn machines_fold_into_their_role_and_sso_names_its_user() {
         let resolver = resolver();
         let machine = caller(
-            r#"{"type":"AssumedRole","accessKeyId":"ASIA1","arn":"arn:aws:sts::1:assumed-role/Batch/i-0123456789abcdef0",
+            r#"{"type":"AssumedRole","accessKeyId":"ASIA1","arn":"arn:aws:sts::1:assumed-role/Batch/i-0123456789abcdef0","inScopeOf":{},
             "sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::1:role/x/Batch"}}}"#,
         );
-        assert!(!resolver.needs_grant(&machine));
         assert_eq!(
             resolver.resolve(&machine, false, &[], Unknown::NoGrant).actor,
             ActorKey::new(ActorKind::Role, "arn:aws:iam::1:role/x/Batch")

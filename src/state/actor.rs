@@ -47,6 +47,8 @@ pub struct SpikeMemory {
     pub learned_day: i64,
     /// The count that was last reported, per window, and the slot in which.
     pub reported: [(u32, i64); WINDOWS],
+    /// Counted calls of before the present story.
+    pub before_story: u64,
 }
 
 /// How many window lengths are watched.
@@ -75,9 +77,8 @@ impl Stamped for ActorState {
 }
 
 impl SpikeMemory {
-    /// Notes window sums of the day that holds `time`. Days that are closed already are past noting.
-    pub fn note(&mut self, time: EventTime, sums: [u32; WINDOWS]) {
-        let day = time.slot(DAY);
+    /// Notes window sums of a day. Days that are closed already are past noting.
+    pub fn note(&mut self, day: i64, sums: [u32; WINDOWS]) {
         if self.open_days[0].day < day {
             self.open_days[1] = self.open_days[0];
             self.open_days[0] = DayPeaks { day, peaks: [0; WINDOWS] };
@@ -125,9 +126,9 @@ mod tests {
     #[test]
     fn a_day_is_learned_once_and_used_from_three() {
         let mut memory = SpikeMemory::default();
-        memory.note(EventTime::from_unix(10 * DAY + 5), [4, 9]);
-        memory.note(EventTime::from_unix(11 * DAY + 5), [7, 7]);
-        memory.note(EventTime::from_unix(10 * DAY + 9), [6, 3]);
+        memory.note(10, [4, 9]);
+        memory.note(11, [7, 7]);
+        memory.note(10, [6, 3]);
         assert_eq!(memory.close(10).collect::<Vec<_>>(), [DayPeaks { day: 10, peaks: [6, 9] }]);
         assert_eq!(memory.close(10).count(), 0);
         let before = EventTime::from_unix(11 * DAY + 2 * HOUR);

@@ -150,9 +150,9 @@ impl<K: Eq + Hash + Clone, V: Stamped> Probation<K, V> {
         self.newcomers.evicted()
     }
 
-    /// Every value, in no order that means anything.
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.settled.values_mut().chain(self.newcomers.values_mut())
+    /// Every value and whether it is settled, in no order that means anything.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = (&mut V, bool)> {
+        self.settled.values_mut().map(|value| (value, true)).chain(self.newcomers.values_mut().map(|value| (value, false)))
     }
 
     /// Every key and value, and whether it is settled.

@@ -16,8 +16,8 @@ const SPREAD_MIN: f64 = 0.35;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DailyPeaks {
     days: u16,
-    /// Highest peak, halved every 28 active days.
-    highest: f32,
+    /// Highest peak of the present 28 active days, and of the 28 before.
+    highest: [f32; 2],
     mean: f32,
     variance: f32,
 }
@@ -28,9 +28,9 @@ impl DailyPeaks {
         self.days as u32
     }
 
-    /// The highest peak of about the last 28 active days.
+    /// The highest peak of the last 28 to 56 active days.
     pub fn highest(&self) -> u32 {
-        self.highest as u32
+        self.highest[0].max(self.highest[1]) as u32
     }
 
     /// A usual day's peak: the exponential of the mean logarithm.
@@ -52,9 +52,9 @@ impl DailyPeaks {
         self.variance = ((1.0 - weight) * (variance + weight * delta * delta)) as f32;
         self.days = self.days.saturating_add(1);
         if self.days.is_multiple_of(28) {
-            self.highest /= 2.0;
+            self.highest = [0.0, self.highest[0]];
         }
-        self.highest = self.highest.max(peak as f32);
+        self.highest[0] = self.highest[0].max(peak as f32);
     }
 
     /// Mean and spread after `peers` (a mean and a spread that count as `weight` days) are taken into account: an actor

@@ -93,7 +93,9 @@ async fn after_kill_9_again_and_again_every_event_is_counted_once_and_every_inci
         expected.values_mut().for_each(|count| *count += 1);
         expected.extend(fresh.iter().map(|key| (key.clone(), CALLS as u64)));
         match round % 3 {
-            0 => drop(stage.sns.until("the first page of a round", |all| fresh.iter().any(|key| are_paged(all, &[key.clone()]))).await),
+            0 => drop(
+                stage.sns.until("the first page of a round", |all| fresh.iter().any(|key| are_paged(all, std::slice::from_ref(key)))).await,
+            ),
             1 => daemon.until("geophone_snapshot_seconds_count", "", 1.0).await,
             _ => daemon.until("geophone_events_total", "", 1.0).await,
         }

@@ -89,6 +89,7 @@ fn a_restart_at_any_point_continues_as_if_nothing_had_been() {
         drop(first);
         let image = snapshot::decode(&bytes).expect("decodes").engine;
         let mut second = Engine::restore(settings.clone(), image);
+        second.input("test");
         assert_eq!(
             snapshot::encode(&Snapshot { engine: second.image(), outbox: Vec::new() }).expect("encodes"),
             bytes,

@@ -1,7 +1,6 @@
 //! Alerts through SNS: what a subscriber of a real server gets, and what becomes of messages when SNS fails.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use geophone::alerting::message::{Form, Message, render};
@@ -36,7 +35,7 @@ impl Publisher {
     async fn settle(&mut self, messages: Vec<Message>) -> Vec<Published> {
         let (count, mut settled, mut told) = (messages.len(), 0, Vec::new());
         for (sequence, message) in (0..).zip(messages) {
-            self.outgoing.send(Outgoing { sequence, message }).expect("the task lives");
+            self.outgoing.send(Outgoing { sequence, incident: incident(sequence), message }).expect("the task lives");
         }
         while settled < count {
             let next = tokio::time::timeout(DEADLINE, self.results.recv()).await;
@@ -110,7 +109,7 @@ async fn a_refused_topic_is_tried_again_until_somebody_acted() {
 async fn a_refused_connection_is_tried_again_until_somebody_listens() {
     let closed = Closed::reserve();
     let mut publisher = Publisher::start(client(&closed.endpoint), TOPIC);
-    publisher.outgoing.send(Outgoing { sequence: 99, message: messages(1).remove(0) }).expect("the task lives");
+    publisher.outgoing.send(Outgoing { sequence: 99, incident: incident(99), message: messages(1).remove(0) }).expect("the task lives");
     let (topic, first) = publisher.results.recv().await.expect("the task lives");
     assert!(matches!(first, Published::Retrying { class: RetryClass::Network, .. }) && topic == TOPIC, "{first:?}");
     let sns = closed.open(|_| Act::Accept);
@@ -128,7 +127,7 @@ async fn a_server_that_never_answers_is_given_up_and_asked_again() {
     assert_eq!(bodies(&sns.received()), in_order(2));
 }
 
-/// Entries 2 and 5 fail for a while: they go first in the next batch, before what came after them.
+/// Entries 2 and 5 fail for a while: they go first in the next batch, in their order and before what waits.
 #[tokio::test]
 async fn a_batch_that_fails_in_part_is_finished_before_the_next_one() {
     let sns = Sns::scripted(|call: &Call<'_>| match call.nth {
@@ -240,19 +239,24 @@ fn check_form(form: Form, notifications: &[Value], alert: &Alert) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_that_is_made_late_gets_what_waited_for_it() {
     let Some(ministack) = Server::ministack().await else { return };
-    let sns = Arc::new(client(&format!("http://{}", ministack.address)));
+    let sns = client(&format!("http://{}", ministack.address));
     let subscriber = Subscriber::start().await;
     // MiniStack's account.
     let topic = "arn:aws:sns:us-east-1:000000000000:late";
-    let mut publisher = Publisher::start((*sns).clone(), topic);
-    publisher.outgoing.send(Outgoing { sequence: 0, message: messages(1).remove(0) }).expect("the task lives");
+    let mut publisher = Publisher::start(sns.clone(), topic);
+    publisher.outgoing.send(Outgoing { sequence: 0, incident: incident(0), message: messages(1).remove(0) }).expect("the task lives");
     let (_, first) = publisher.results.recv().await.expect("the task lives");
     assert!(matches!(first, Published::Retrying { class: RetryClass::Permission, .. }), "{first:?}");
     let created = sns.create_topic().name("late").send().await.expect("created");
     assert_eq!(created.topic_arn(), Some(topic));
     subscriber.subscribe(&sns, topic, &ministack.address).await;
     // A try may have come between making and subscribing; the second message certainly comes after.
-    publisher.outgoing.send(Outgoing { sequence: 1, message: messages(2).remove(1) }).expect("the task lives");
+    publisher.outgoing.send(Outgoing { sequence: 1, incident: incident(1), message: messages(2).remove(1) }).expect("the task lives");
     let notifications = subscriber.until("message 1").await;
     assert!(notifications.iter().all(|notification| notification["TopicArn"] == topic));
+}
+
+/// An incident of its own for every message.
+fn incident(sequence: u64) -> geophone::finding::Digest128 {
+    geophone::finding::Digest128::of(&[&sequence.to_le_bytes()])
 }

@@ -75,7 +75,7 @@ impl Server {
         let log = fs::File::create(folder.path().join("log")).expect("a file");
         let errors = log.try_clone().expect("a second handle");
         let child = command.current_dir(folder.path()).stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
-        let mut server = Self { address: format!("127.0.0.1:{port}"), child: child.expect("starts"), folder: folder };
+        let mut server = Self { address: format!("127.0.0.1:{port}"), child: child.expect("starts"), folder };
         eventually("a server's health", async || {
             let log = || fs::read_to_string(server.folder.path().join("log")).unwrap_or_default();
             assert!(server.child.try_wait().expect("our own child").is_none(), "the server ended:\n{}", log());

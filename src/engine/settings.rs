@@ -1,0 +1,69 @@
+//! Settings of an engine, with their defaults.
+
+use std::sync::Arc;
+
+use crate::alerting::AlertSettings;
+use crate::detect::DetectorSettings;
+use crate::identity::{Directory, IdentitySettings};
+use crate::policy::DepartmentTable;
+use crate::time::{HOUR, MINUTE};
+
+/// Settings of an engine. Times in seconds of event time.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// How late an event may come and still count as if in order.
+    pub lateness: i64,
+    /// How long a call waits for the record that issued its key.
+    pub join_wait: i64,
+    /// How long a grant is kept. Sessions last up to 36 h (GetFederationToken), most at most 12 h.
+    pub grant_lifetime: i64,
+    /// Events that deduplication remembers.
+    pub dedup_capacity: usize,
+    /// Calls that may wait at once.
+    pub held_max: usize,
+    /// Grants that are kept at most.
+    pub grants_max: usize,
+    /// Halves of streaming calls that are kept at most.
+    pub pairs_max: usize,
+    /// Actors that are tracked at most.
+    pub actors_max: usize,
+    /// Credentials with refusals that are tracked at most.
+    pub credentials_max: usize,
+    /// Workers that own them.
+    pub workers: usize,
+    /// Whether findings are kept in the report.
+    pub keep_findings: bool,
+    /// How identities are read.
+    pub identity: IdentitySettings,
+    /// Known people.
+    pub directory: Arc<Directory>,
+    /// Which department may use which model.
+    pub departments: Arc<DepartmentTable>,
+    /// Settings of the detectors.
+    pub detectors: DetectorSettings,
+    /// Life cycle of alerts.
+    pub alerts: AlertSettings,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            lateness: 15 * MINUTE,
+            join_wait: 15 * MINUTE,
+            grant_lifetime: 36 * HOUR + 15 * MINUTE,
+            dedup_capacity: 4_000_000,
+            held_max: 200_000,
+            grants_max: 1_000_000,
+            pairs_max: 500_000,
+            actors_max: 1_000_000,
+            credentials_max: 200_000,
+            workers: 4,
+            keep_findings: false,
+            identity: IdentitySettings::default(),
+            directory: Arc::default(),
+            departments: Arc::default(),
+            detectors: DetectorSettings::default(),
+            alerts: AlertSettings::default(),
+        }
+    }
+}
