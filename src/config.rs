@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::alerting::message::Form;
 use crate::bedrock::ModelMap;
+use crate::cloudtrail::Arn;
 use crate::detect::{Mode, SpikeSettings};
 use crate::engine::EngineSettings;
 use crate::finding::{DetectorId, Severity};
@@ -226,6 +227,7 @@ fn read_stream(section: &mut Section<'_, '_>, names: &mut HashSet<String>) -> Op
     if let Some(arn) = arn.as_ref().filter(|arn| !arn.starts_with("arn:") || !arn.contains(":kinesis:")) {
         section.mistake("arn", format!("\"{arn}\" is no stream's ARN"), "copy it from `aws kinesis describe-stream-summary`");
     }
+    check_region(section, arn.as_deref(), region.as_deref());
     let Some(name) = name else {
         section.missing("name", "name the stream");
         return None;
@@ -243,6 +245,7 @@ fn read_topic(section: &mut Section<'_, '_>, arns: &mut HashSet<String>) -> Opti
     let severity_min = section.choice("severity_min", words, Severity::parse);
     let region = section.text("region");
     let endpoint = read_endpoint(section);
+    check_region(section, arn.as_deref(), region.as_deref());
     let Some(arn) = arn else {
         section.missing("arn", "give the topic's ARN");
         return None;
@@ -256,6 +259,14 @@ fn read_topic(section: &mut Section<'_, '_>, arns: &mut HashSet<String>) -> Opti
         section.mistake("arn", format!("\"{arn}\" is listed twice"), "remove one of the two");
     }
     Some(Topic { arn, form: form.unwrap_or_default(), severity_min: severity_min.unwrap_or(Severity::Informational), region, endpoint })
+}
+
+/// A region that is not the ARN's would only show as a refusal, or as a stream that never appears.
+fn check_region(section: &Section<'_, '_>, arn: Option<&str>, region: Option<&str>) {
+    let Some((arn, region)) = arn.and_then(Arn::parse).zip(region) else { return };
+    if arn.region != region {
+        section.mistake("region", format!("\"{region}\" is not the ARN's {}", arn.region), "remove region, or correct the ARN");
+    }
 }
 
 fn read_endpoint(section: &mut Section<'_, '_>) -> Option<String> {

@@ -257,8 +257,8 @@ impl Engine {
 
     /// The access key whose grant a call of `caller` still waits for: its own, or one further back in a chain of roles
     /// while nobody nearer names the person.
-    fn missing_grant(&self, caller: &Caller) -> Option<Arc<str>> {
-        if !self.resolver.needs_grant(caller) || self.attributions.get(&caller.access_key_id).is_some_and(|(known, _)| **known == *caller) {
+    fn missing_grant(&self, caller: &Arc<Caller>) -> Option<Arc<str>> {
+        if !self.resolver.needs_grant(caller) || self.known_attribution(caller).is_some() {
             return None;
         }
         if !self.shared.has_grant(&caller.access_key_id) {
@@ -323,14 +323,17 @@ impl Engine {
         self.publish(report);
     }
 
+    /// What is remembered about a caller whose grant is settled.
+    fn known_attribution(&self, caller: &Arc<Caller>) -> Option<&Arc<Attribution>> {
+        let (known, who) = self.attributions.get(&caller.access_key_id)?;
+        // Callers are shared by the observer, so the addresses tell almost always.
+        (Arc::ptr_eq(known, caller) || known == caller).then_some(who)
+    }
+
     fn attribution(&mut self, call: &Call, missing: Unknown) -> Arc<Attribution> {
         let caller = &call.caller;
         let with_bearer_token = call.invocation.with_bearer_token;
-        if !with_bearer_token
-            && !caller.access_key_id.is_empty()
-            && let Some((known, who)) = self.attributions.get(&caller.access_key_id)
-            && (Arc::ptr_eq(known, caller) || known == caller)
-        {
+        if let Some(who) = self.known_attribution(caller).filter(|_| !with_bearer_token) {
             return Arc::clone(who);
         }
         let chain = self.shared.chain(&caller.access_key_id);

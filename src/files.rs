@@ -23,6 +23,9 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 /// Errors that are kept as text; all are counted.
 const ERRORS_KEPT: usize = 20;
 
+/// Names of passed-over files that are kept.
+const NAMES_KEPT: usize = 5;
+
 /// What files there are to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
@@ -30,6 +33,17 @@ pub struct Listing {
     pub files: Vec<PathBuf>,
     /// Files of folders that are no CloudTrail log: other endings, digests.
     pub passed_over: u64,
+    /// The first of them.
+    pub passed_over_names: Vec<PathBuf>,
+}
+
+impl Listing {
+    fn pass_over(&mut self, path: PathBuf) {
+        self.passed_over += 1;
+        if self.passed_over_names.len() < NAMES_KEPT {
+            self.passed_over_names.push(path);
+        }
+    }
 }
 
 /// What reading files met.
@@ -87,11 +101,11 @@ fn list_folder(folder: &Path, listing: &mut Listing) -> Result<(), Unreadable> {
         let name = entry.file_name().to_string_lossy().to_ascii_lowercase();
         if kind.is_dir() {
             // Digests beside the logs tell about files, not about events.
-            if name == "cloudtrail-digest" { listing.passed_over += 1 } else { list_folder(&path, listing)? }
+            if name == "cloudtrail-digest" { listing.pass_over(path) } else { list_folder(&path, listing)? }
         } else if ENDINGS.iter().any(|ending| name.ends_with(ending)) && !name.contains("cloudtrail-digest") {
             listing.files.push(path);
         } else {
-            listing.passed_over += 1;
+            listing.pass_over(path);
         }
     }
     Ok(())

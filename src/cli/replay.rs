@@ -105,7 +105,10 @@ pub(super) fn feed(merge: &mut Merge, engine: &mut Engine, mut each: impl FnMut(
 /// Says what was passed over or could not be read.
 pub(super) fn tell(listing: &Listing, tally: &Tally) {
     if listing.passed_over > 0 {
-        eprintln!("{} files or folders passed over: no CloudTrail logs", listing.passed_over);
+        let names: Vec<String> = listing.passed_over_names.iter().map(|path| path.display().to_string()).collect();
+        let more = listing.passed_over.saturating_sub(names.len() as u64);
+        let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+        eprintln!("passed over {}, no CloudTrail logs: {}{tail}", listing.passed_over, names.join(", "));
     }
     for (path, error) in &tally.errors {
         eprintln!("{}: {error}", path.display());

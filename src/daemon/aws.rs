@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_kinesis::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sns::config::timeout::TimeoutConfig;
 use kinesis_lease::client_config_defaults;
 
 use crate::cli::{Exit, Failure};
 use crate::config::{Stream, Topic};
+use crate::sns::describe;
 
 /// How AWS is reached.
 #[derive(Clone, Debug)]
@@ -132,7 +133,6 @@ where
         );
         return Ok(());
     }
-    let why = DisplayErrorContext(error).to_string();
-    let why = why.split(" (").next().unwrap_or(&why);
+    let why = describe(error);
     Err(Failure::new(Exit::Unavailable, format_args!("{place} cannot be used: {why}; check network, endpoint, region and credentials")))
 }

@@ -106,9 +106,8 @@ impl Pipeline {
             self.close_ended()?;
         }
         match delivery {
-            Delivery::ShardOpened { shard, from } => {
+            Delivery::ShardOpened { shard, .. } => {
                 let input = self.engine.input(&shard.to_string());
-                tracing::info!(%shard, %from, "reading");
                 self.shards.insert(shard, (input, false));
                 Ok(())
             }
@@ -120,7 +119,6 @@ impl Pipeline {
                 Ok(())
             }
             Delivery::ShardEnded { shard } => {
-                tracing::info!(%shard, "read to its end");
                 self.manifest.end(&shard);
                 if let Some((input, _)) = self.shards.remove(&shard) {
                     self.ended.push((shard, input, moment()));

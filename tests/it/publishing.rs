@@ -9,6 +9,7 @@ use geophone::sns::{Outgoing, Published, RetryClass, publish};
 use geophone_company::wire;
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::support::records::{denied, key};
 use crate::support::sns::{Act, Call, Closed, Fault, Received, Sns, TOPIC, client};
@@ -31,11 +32,16 @@ impl Publisher {
         Self { outgoing, results }
     }
 
-    /// Sends messages and waits until each is settled. Gives everything that was told.
+    /// Sends messages, each of an incident of its own, and waits until each is settled. Gives everything that was told.
     async fn settle(&mut self, messages: Vec<Message>) -> Vec<Published> {
+        self.settle_of(u64::MAX, messages).await
+    }
+
+    /// The same for messages of so many incidents, by turns.
+    async fn settle_of(&mut self, incidents: u64, messages: Vec<Message>) -> Vec<Published> {
         let (count, mut settled, mut told) = (messages.len(), 0, Vec::new());
         for (sequence, message) in (0..).zip(messages) {
-            self.outgoing.send(Outgoing { sequence, incident: incident(sequence), message }).expect("the task lives");
+            self.outgoing.send(Outgoing { sequence, incident: incident(sequence % incidents), message }).expect("the task lives");
         }
         while settled < count {
             let next = tokio::time::timeout(DEADLINE, self.results.recv()).await;
@@ -98,11 +104,28 @@ async fn failures_of_the_service_are_waited_out() {
     assert_eq!(survives(1, 503, "ServiceUnavailable").await, [RetryClass::Network; 1]);
 }
 
-/// A lost permission is somebody's to give back; no alert is thrown away for it.
+/// A lost permission is somebody's to give back, and a clock somebody's to set; no alert is thrown away for it, nor for a
+/// code that nobody has heard of.
 #[tokio::test]
-async fn a_refused_topic_is_tried_again_until_somebody_acted() {
-    assert_eq!(survives(1, 403, "AuthorizationError").await, [RetryClass::Permission]);
-    assert_eq!(survives(1, 404, "NotFound").await, [RetryClass::Permission]);
+async fn what_somebody_must_cure_is_tried_again_until_it_is_cured() {
+    let mut waiting = JoinSet::new();
+    for (status, code, class) in [
+        (403, "AuthorizationError", RetryClass::Permission),
+        (404, "NotFound", RetryClass::Permission),
+        (400, "AccessDeniedException", RetryClass::Permission),
+        (403, "InvalidClientTokenId", RetryClass::Permission),
+        (403, "UnrecognizedClientException", RetryClass::Permission),
+        (400, "IncompleteSignature", RetryClass::Permission),
+        (400, "RequestExpired", RetryClass::Permission),
+        (403, "OptInRequired", RetryClass::Permission),
+        (400, "KMSDisabled", RetryClass::Permission),
+        (400, "NeverHeardOfIt", RetryClass::Network),
+    ] {
+        waiting.spawn(async move { assert_eq!(survives(1, status, code).await, [class], "{code}") });
+    }
+    while let Some(result) = waiting.join_next().await {
+        result.expect("each is delivered");
+    }
 }
 
 #[tokio::test]
@@ -163,6 +186,27 @@ async fn a_message_that_is_refused_for_good_is_told_and_holds_nobody_up() {
     let told = Publisher::start(client(&sns.endpoint), TOPIC).settle(messages(15)).await;
     assert_eq!((refused(&told), bodies(&sns.received())), (vec![4], others));
     assert!(retries(&told).is_empty());
+}
+
+/// Opened, updated, resolved: whatever fails, a subscriber hears an incident's story in its order.
+#[tokio::test]
+async fn messages_of_one_incident_never_overtake_each_other() {
+    const INCIDENTS: usize = 4;
+    let sns = Sns::scripted(|call| match call.nth {
+        // The first entry fails and the rest of the call does not: twice, so that a retried one fails again.
+        0 | 1 | 4 => Act::RefuseEntries(vec![(0, "InternalError", Fault::Service)]),
+        2 => Act::Refuse(400, "Throttling"),
+        _ => Act::Accept,
+    });
+    let told = Publisher::start(client(&sns.endpoint), TOPIC).settle_of(INCIDENTS as u64, messages(32)).await;
+    assert_eq!(retries(&told).len(), 4);
+    let received = bodies(&sns.received());
+    assert_eq!(received.len(), 32);
+    for incident in 0..INCIDENTS {
+        let of_incident: Vec<String> = in_order(32).into_iter().skip(incident).step_by(INCIDENTS).collect();
+        let heard: Vec<String> = received.iter().filter(|body| of_incident.contains(body)).cloned().collect();
+        assert_eq!(heard, of_incident);
+    }
 }
 
 /// A throttle amid the single tries of a spoilt batch must not let what follows overtake it.
