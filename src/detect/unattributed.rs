@@ -2,7 +2,7 @@
 //!
 //! Long-lived keys, the root user and Bedrock API keys (bearer tokens) hold no session and so no tags. A change of model
 //! access, invocation logging or guardrails by any of them, or by a session that neither a person nor a department is
-//! known for, is what the first minutes of LLMjacking look like (facts: PutUseCaseForModelAccess,
+//! known for, is what the first minutes of LLMjacking look like (PutUseCaseForModelAccess,
 //! CreateFoundationModelAgreement, PutFoundationModelEntitlement, then InvokeModel).
 
 use crate::bedrock::{Outcome, Sensitive};

@@ -28,6 +28,7 @@ pub enum MetricName {
     KinesisGaps,
     TrackedActors,
     HeldCalls,
+    HeldOverflow,
     KnownGrants,
     OpenAlerts,
     Outbox,
@@ -50,7 +51,7 @@ pub enum Kind {
 
 impl MetricName {
     /// Every metric.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Records,
         Self::Events,
         Self::Invocations,
@@ -75,6 +76,7 @@ impl MetricName {
         Self::KinesisGaps,
         Self::TrackedActors,
         Self::HeldCalls,
+        Self::HeldOverflow,
         Self::KnownGrants,
         Self::OpenAlerts,
         Self::Outbox,
@@ -128,6 +130,9 @@ impl MetricName {
             }
             Self::TrackedActors => ("geophone_tracked_actors", Gauge, &[], "Actors whose calls are counted."),
             Self::HeldCalls => ("geophone_held_calls", Gauge, &[], "Calls that wait for the record that issued their key."),
+            Self::HeldOverflow => {
+                ("geophone_held_overflow_total", Counter, &[], "Calls that went on without their grant because too many were waiting.")
+            }
             Self::KnownGrants => ("geophone_known_grants", Gauge, &[], "Access keys whose grant is known."),
             Self::OpenAlerts => ("geophone_open_alerts", Gauge, &[], "Alerts that are open."),
             Self::Outbox => ("geophone_outbox", Gauge, &[], "Alert messages that SNS has not accepted yet."),

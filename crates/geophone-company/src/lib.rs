@@ -22,7 +22,7 @@
 //!
 //! Read in this order: `company` (days), `visit` (one person's day), `session` and
 //! `grant` (who is calling, and the records that say so), `call` (Bedrock's records),
-//! `attack`. What the records must look like is written in the project's facts page.
+//! `attack`.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
