@@ -75,6 +75,8 @@ pub struct Engine {
     views: CohortViews,
     alerting: Alerting,
     last_tick: EventTime,
+    /// Watermark and events remembered when the rate of events was last looked at afresh.
+    rate_since: Option<(EventTime, u64)>,
     signals: Vec<Signal>,
 }
 
@@ -95,6 +97,9 @@ pub struct Gauges {
     pub resolved_early: u64,
     /// The watermark.
     pub watermark: EventTime,
+    /// How far back duplicates are known at the rate of the last day, in seconds of event time; 0 while the rate is not
+    /// known. An estimate, not a promise.
+    pub dedup_horizon: i64,
 }
 
 impl Engine {
@@ -120,6 +125,7 @@ impl Engine {
             views: CohortViews { closed_day: i64::MIN / 4, ..CohortViews::default() },
             alerting: Alerting::new(settings.alerts),
             last_tick: EventTime::MIN,
+            rate_since: None,
             signals: Vec::new(),
             settings,
         }
@@ -231,7 +237,14 @@ impl Engine {
             open_alerts: self.alerting.open_count(),
             resolved_early: self.alerting.resolved_early(),
             watermark: self.inputs.watermark(),
+            dedup_horizon: self.dedup_horizon(),
         }
+    }
+
+    fn dedup_horizon(&self) -> i64 {
+        let Some((since, seen)) = self.rate_since else { return 0 };
+        let (seconds, events) = (self.inputs.watermark().since(since), self.dedup.seen().saturating_sub(seen));
+        if seconds <= 0 || events == 0 { 0 } else { (self.dedup.capacity() as f64 * seconds as f64 / events as f64) as i64 }
     }
 
     fn call(&mut self, held: HeldCall, report: &mut Report) {
@@ -402,6 +415,9 @@ impl Engine {
             return;
         }
         self.last_tick = watermark;
+        if self.rate_since.is_none_or(|(since, _)| watermark.since(since) > DAY) {
+            self.rate_since = Some((watermark, self.dedup.seen()));
+        }
         while let Some(held) = self.held.take_older_than(watermark.plus(-self.settings.join_wait)) {
             self.give_up(held, report);
         }

@@ -212,6 +212,7 @@ impl Metrics {
         self.set(M::OpenAlerts, &[], gauges.open_alerts as f64);
         self.set(M::Outbox, &[], outbox as f64);
         self.set(M::WatermarkSeconds, &[], gauges.watermark.unix() as f64);
+        self.set(M::DedupHorizonSeconds, &[], gauges.dedup_horizon as f64);
         let tables = &gauges.tables;
         let now =
             [tables.actors_evicted, tables.newcomers_evicted, tables.credentials_evicted, gauges.grants_evicted, gauges.resolved_early];

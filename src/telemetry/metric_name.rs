@@ -34,6 +34,7 @@ pub enum MetricName {
     Outbox,
     Evicted,
     WatermarkSeconds,
+    DedupHorizonSeconds,
     SnapshotSeconds,
     SnapshotTime,
 }
@@ -51,7 +52,7 @@ pub enum Kind {
 
 impl MetricName {
     /// Every metric.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Records,
         Self::Events,
         Self::Invocations,
@@ -82,6 +83,7 @@ impl MetricName {
         Self::Outbox,
         Self::Evicted,
         Self::WatermarkSeconds,
+        Self::DedupHorizonSeconds,
         Self::SnapshotSeconds,
         Self::SnapshotTime,
     ];
@@ -140,6 +142,12 @@ impl MetricName {
             Self::WatermarkSeconds => {
                 ("geophone_watermark_seconds", Gauge, &[], "Event time up to which everything has been seen, in seconds since the epoch.")
             }
+            Self::DedupHorizonSeconds => (
+                "geophone_dedup_horizon_seconds",
+                Gauge,
+                &[],
+                "How far back duplicates are known at the present rate of events, in seconds; 0 while the rate is not known.",
+            ),
             Self::SnapshotSeconds => ("geophone_snapshot_seconds", Histogram, &[], "Time to write a snapshot."),
             Self::SnapshotTime => {
                 ("geophone_snapshot_timestamp_seconds", Gauge, &[], "When the last snapshot was committed, in seconds since the epoch.")
