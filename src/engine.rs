@@ -250,9 +250,16 @@ impl Engine {
     fn call(&mut self, held: HeldCall, report: &mut Report) {
         let caller = Arc::clone(&held.call.caller);
         report.counts.invocations += u64::from(held.call.invocation.operation.is_invocation);
+        let is_refused = held.call.invocation.outcome.denial().is_some();
+        if let Some(who) = self.known_attribution(&caller).filter(|_| !held.call.invocation.with_bearer_token).cloned() {
+            if is_refused {
+                self.refuse(&held, &who, report);
+            }
+            return self.settle_as(&held, &who, false, report);
+        }
         let missing = self.missing_grant(&caller).filter(|_| !self.given_up.contains(&caller.access_key_id));
         let waits = missing.is_some();
-        if held.call.invocation.outcome.denial().is_some() {
+        if is_refused {
             let who = self.attribution(&held.call, if waits { Unknown::Pending } else { Unknown::NoGrant });
             self.refuse(&held, &who, report);
         }
@@ -322,15 +329,19 @@ impl Engine {
     /// It is settled who made the call: tokens are paired, it is counted, and the attributed tap sees it.
     fn settle(&mut self, held: HeldCall, missing: Unknown, was_pending: bool, report: &mut Report) {
         let who = self.attribution(&held.call, missing);
+        self.settle_as(&held, &who, was_pending, report);
+    }
+
+    fn settle_as(&mut self, held: &HeldCall, who: &Attribution, was_pending: bool, report: &mut Report) {
         let counts = &mut report.counts;
         counts.person += u64::from(who.person.is_some());
         counts.department += u64::from(who.department.name().is_some());
         if let Some(why) = who.department.unknown() {
             *counts.unknown.entry(why).or_default() += 1;
         }
-        self.count_access(&held.call, &who);
+        self.count_access(&held.call, who);
         let owner = (who.actor.stable_hash() % self.workers.len() as u64) as usize;
-        let judged = Judged { call: &held.call, who: &who, trusted: held.trusted, was_pending };
+        let judged = Judged { call: &held.call, who, trusted: held.trusted, was_pending };
         let context = Context { departments: &self.settings.departments, cohorts: &self.views };
         self.workers[owner].attribute(&judged, &self.detectors, &context, &mut self.signals);
         self.publish(report);

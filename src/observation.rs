@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::{Xxh3Builder, xxh3_64};
 
 use crate::bedrock::{EventId, Invocation, Model, ModelMap, Operation, Outcome, TimeSource, Tokens};
 use crate::cloudtrail::lenient::cut;
-use crate::cloudtrail::{CloudTrailEvent, Decoded};
+use crate::cloudtrail::{CloudTrailEvent, Decoded, UserIdentity};
 use crate::identity::{Caller, Grant};
 use crate::time::EventTime;
 
@@ -76,7 +76,7 @@ pub struct Observer {
     models: Arc<ModelMap>,
     strings: Pool<str>,
     known_models: HashMap<Box<str>, Arc<Model>, Xxh3Builder>,
-    callers: Pool<Caller>,
+    callers: HashMap<u64, Arc<Caller>, Xxh3Builder>,
 }
 
 /// Longest texts that are kept, in bytes.
@@ -89,7 +89,7 @@ const POOL_ENTRIES_MAX: usize = 200_000;
 impl Observer {
     /// An observer that resolves opaque model ARNs through `models`.
     pub fn new(models: Arc<ModelMap>) -> Self {
-        Self { models, strings: Pool::default(), known_models: HashMap::default(), callers: Pool::default() }
+        Self { models, strings: Pool::default(), known_models: HashMap::default(), callers: HashMap::default() }
     }
 
     /// What `decoded` is. `arrival` stands in where neither the event nor its envelope has a time.
@@ -113,7 +113,7 @@ impl Observer {
             if event.event_type.as_str() == "AwsVpceEvents" && event.error_code.is_empty() {
                 return Body::Other;
             }
-            let caller = self.callers.share_value(Caller::of(&event.user_identity));
+            let caller = self.caller(&event.user_identity);
             let invocation = self.invocation(event, operation, time, time_source);
             return Body::Call(Box::new(Call { invocation, caller }));
         }
@@ -150,6 +150,20 @@ impl Observer {
             with_bearer_token: asked.call_with_bearer_token.0 || added.call_with_bearer_token.0,
             outcome,
         }
+    }
+
+    fn caller(&mut self, identity: &UserIdentity<'_>) -> Arc<Caller> {
+        // The hash only finds a candidate; whether it is the same caller is compared field by field.
+        let hash = xxh3_64(identity.access_key_id.as_str().as_bytes()) ^ xxh3_64(identity.arn.as_str().as_bytes()).rotate_left(21);
+        if let Some(known) = self.callers.get(&hash).filter(|known| known.is_of(identity)) {
+            return Arc::clone(known);
+        }
+        let caller = Arc::new(Caller::of(identity));
+        if self.callers.len() >= POOL_ENTRIES_MAX {
+            self.callers.clear();
+        }
+        self.callers.insert(hash, Arc::clone(&caller));
+        caller
     }
 
     fn share(&mut self, text: &str, bytes_max: usize) -> Arc<str> {
@@ -222,15 +236,6 @@ impl Pool<str> {
         match self.0.get(text) {
             Some(shared) => Arc::clone(shared),
             None => self.insert(text.into()),
-        }
-    }
-}
-
-impl Pool<Caller> {
-    fn share_value(&mut self, caller: Caller) -> Arc<Caller> {
-        match self.0.get(&caller) {
-            Some(shared) => Arc::clone(shared),
-            None => self.insert(Arc::new(caller)),
         }
     }
 }

@@ -31,6 +31,26 @@ pub enum CallerKind {
     Other,
 }
 
+impl CallerKind {
+    fn of(identity: &UserIdentity<'_>) -> Self {
+        match identity.kind.as_str() {
+            "AssumedRole" => Self::AssumedRole,
+            "IAMUser" => Self::IamUser,
+            "Root" => Self::Root,
+            "FederatedUser" => Self::FederatedUser,
+            "AWSService" => Self::AwsService,
+            "AWSAccount" => Self::AwsAccount,
+            "IdentityCenterUser" => Self::IdentityCenterUser,
+            "" if identity.invoked_by.as_str().ends_with(".amazonaws.com") && identity.arn.is_empty() => Self::AwsService,
+            _ => Self::Other,
+        }
+    }
+}
+
+fn is_machine(kind: CallerKind, identity: &UserIdentity<'_>) -> bool {
+    kind == CallerKind::AssumedRole && (identity.in_scope_of.0 || !identity.session_context.ec2_role_delivery.is_empty())
+}
+
 /// What the name of a session tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SessionName {
@@ -99,21 +119,10 @@ impl Caller {
     pub fn of(identity: &UserIdentity<'_>) -> Self {
         let keep = |text: &str| -> Arc<str> { cut(text, NAME_BYTES_MAX).into() };
         let keep_some = |text: &str| (!text.is_empty()).then(|| keep(text));
-        let kind = match identity.kind.as_str() {
-            "AssumedRole" => CallerKind::AssumedRole,
-            "IAMUser" => CallerKind::IamUser,
-            "Root" => CallerKind::Root,
-            "FederatedUser" => CallerKind::FederatedUser,
-            "AWSService" => CallerKind::AwsService,
-            "AWSAccount" => CallerKind::AwsAccount,
-            "IdentityCenterUser" => CallerKind::IdentityCenterUser,
-            "" if identity.invoked_by.as_str().ends_with(".amazonaws.com") && identity.arn.is_empty() => CallerKind::AwsService,
-            _ => CallerKind::Other,
-        };
+        let kind = CallerKind::of(identity);
         let context = &identity.session_context;
         let session_name = identity.session_name();
         let session = SessionName::of(session_name);
-        let from_environment = identity.in_scope_of.0 || !context.ec2_role_delivery.is_empty();
         Self {
             kind,
             arn: keep(identity.arn.as_str()),
@@ -127,8 +136,28 @@ impl Caller {
             source_identity: keep_some(context.source_identity.as_str()),
             identity_center_user: keep_some(identity.on_behalf_of.user_id.as_str()),
             invoked_by: keep_some(identity.invoked_by.as_str()),
-            is_machine: kind == CallerKind::AssumedRole && from_environment,
+            is_machine: is_machine(kind, identity),
         }
+    }
+
+    /// Whether [`Caller::of`] would give this caller again. Most records repeat one that is known, and to compare costs a
+    /// tenth of making it anew.
+    pub fn is_of(&self, identity: &UserIdentity<'_>) -> bool {
+        let same = |mine: &str, theirs: &str| mine == cut(theirs, NAME_BYTES_MAX);
+        let same_some = |mine: &Option<Arc<str>>, theirs: &str| same(mine.as_deref().unwrap_or(""), theirs);
+        let context = &identity.session_context;
+        self.kind == CallerKind::of(identity)
+            && same(&self.arn, identity.arn.as_str())
+            && same(&self.access_key_id, identity.access_key_id.as_str())
+            && same(&self.issuer, context.session_issuer.arn.as_str())
+            && same(&self.session_name, identity.session_name())
+            && same(&self.user_name, identity.user_name.as_str())
+            && same(&self.account, identity.account_id.as_str())
+            && same_some(&self.cognito_identity, identity.cognito_identity_id().unwrap_or(""))
+            && same_some(&self.source_identity, context.source_identity.as_str())
+            && same_some(&self.identity_center_user, identity.on_behalf_of.user_id.as_str())
+            && same_some(&self.invoked_by, identity.invoked_by.as_str())
+            && self.is_machine == is_machine(self.kind, identity)
     }
 
     /// Whether the credentials are temporary, so that some record issued them.
@@ -176,6 +205,28 @@ mod tests {
             ("dr.evil", SessionName::Named),
         ] {
             assert_eq!(SessionName::of(name), class, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_caller_is_of_its_own_record_and_of_no_other() {
+        let json = r#"{"type":"AssumedRole","arn":"arn:aws:sts::1:assumed-role/R/x","accessKeyId":"ASIA1","accountId":"1","userName":"u","invokedBy":"s",
+            "sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::1:role/R"},"sourceIdentity":"me"},"onBehalfOf":{"userId":"7"}}"#;
+        let caller = Caller::of(&serde_json::from_str(json).expect("json"));
+        let is_of = |json: &str| caller.is_of(&serde_json::from_str(json).expect("json"));
+        assert!(is_of(json));
+        for (field, other) in [
+            ("AssumedRole", "IAMUser"),
+            ("R/x", "R/y"),
+            ("ASIA1", "ASIA2"),
+            ("role/R", "role/S"),
+            (":\"u\"", ":\"v\""),
+            (":\"s\"", ":\"t\""),
+            ("\"me\"", "\"you\""),
+            ("\"7\"", "\"8\""),
+            ("\"accountId\":\"1\"", "\"inScopeOf\":{},\"accountId\":\"1\""),
+        ] {
+            assert!(json.contains(field) && !is_of(&json.replace(field, other)), "{field}");
         }
     }
 
