@@ -6,6 +6,8 @@
 
 #![allow(dead_code, missing_docs, clippy::unwrap_used, reason = "each bench uses a part; benches fail by panicking")]
 
+pub mod pipeline;
+
 use std::borrow::Cow;
 use std::fmt;
 
