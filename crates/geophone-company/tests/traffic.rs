@@ -267,14 +267,3 @@ fn load_is_well_formed_and_skewed() {
     assert!(per_key.values().max().unwrap() * 8 > events.len());
     assert_eq!(events[..100], Load::new(3, 500).take(100).collect::<Vec<_>>());
 }
-
-/// `cargo test --release -p geophone-company -- --ignored --nocapture`
-#[test]
-#[ignore = "a measurement, for release builds"]
-fn load_is_fast() {
-    let start = std::time::Instant::now();
-    let bytes: usize = Load::new(1, 100_000).take(200_000).map(|event| event.json.len()).sum();
-    let elapsed = start.elapsed();
-    println!("200,000 events of {} bytes on average in {elapsed:?}", bytes / 200_000);
-    assert!(elapsed.as_secs() < 3);
-}
