@@ -332,9 +332,9 @@ impl OpenAlert {
         let rises = finding.severity > alert.severity;
         let story_events = finding.story_events.unwrap_or(0).saturating_sub(self.told_before);
         alert.event_count = (alert.event_count + 1).max(story_events);
-        let (finding_name, alert_name) = (finding.who.spoken(), alert.who.spoken());
         // A later call of the same key may still be pending when an earlier one has told who it is.
         let (title, explanation) = if alert.who.is_settled() && !finding.who.is_settled() {
+            let (finding_name, alert_name) = (finding.who.spoken(), alert.who.spoken());
             (finding.title.replace(&finding_name, &alert_name), finding.explanation.replace(&finding_name, &alert_name))
         } else {
             (finding.title, finding.explanation)

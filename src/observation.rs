@@ -74,7 +74,7 @@ pub struct Observation {
 #[derive(Debug)]
 pub struct Observer {
     models: Arc<ModelMap>,
-    strings: Pool<str>,
+    strings: Pool,
     known_models: HashMap<Box<str>, Arc<Model>, Xxh3Builder>,
     callers: HashMap<u64, Arc<Caller>, Xxh3Builder>,
 }
@@ -211,32 +211,21 @@ fn hash_text(text: &str) -> u64 {
     xxh3_64(text.as_bytes()).max(1)
 }
 
-/// Equal values, shared. Bounded: a full pool starts afresh.
-#[derive(Debug)]
-struct Pool<T: ?Sized + Eq + Hash>(HashSet<Arc<T>, Xxh3Builder>);
+/// Equal strings, shared. Bounded: a full pool starts afresh.
+#[derive(Debug, Default)]
+struct Pool(HashSet<Arc<str>, Xxh3Builder>);
 
-impl<T: ?Sized + Eq + Hash> Default for Pool<T> {
-    fn default() -> Self {
-        Self(HashSet::default())
-    }
-}
-
-impl<T: ?Sized + Eq + Hash> Pool<T> {
-    fn insert(&mut self, value: Arc<T>) -> Arc<T> {
+impl Pool {
+    fn share(&mut self, text: &str) -> Arc<str> {
+        if let Some(shared) = self.0.get(text) {
+            return Arc::clone(shared);
+        }
         if self.0.len() >= POOL_ENTRIES_MAX {
             self.0.clear();
         }
-        self.0.insert(Arc::clone(&value));
-        value
-    }
-}
-
-impl Pool<str> {
-    fn share(&mut self, text: &str) -> Arc<str> {
-        match self.0.get(text) {
-            Some(shared) => Arc::clone(shared),
-            None => self.insert(text.into()),
-        }
+        let shared: Arc<str> = text.into();
+        self.0.insert(Arc::clone(&shared));
+        shared
     }
 }
 

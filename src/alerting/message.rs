@@ -266,14 +266,24 @@ pub fn clean(text: &str) -> String {
     if cleaned.len() > FOREIGN_BYTES_MAX * 2 { format!("{}…", cut(&cleaned, FOREIGN_BYTES_MAX * 2)) } else { cleaned }
 }
 
+/// The entity of a character that begins markup, in HTML as in chat; empty for any other.
+pub fn markup_entity(c: char) -> &'static str {
+    match c {
+        '&' => "&amp;",
+        '<' => "&lt;",
+        '>' => "&gt;",
+        '"' => "&quot;",
+        '\'' => "&#39;",
+        _ => "",
+    }
+}
+
 /// [`clean`], and escaped for chat markdown.
 fn chat(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for c in clean(text).chars() {
         match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
+            '&' | '<' | '>' => out.push_str(markup_entity(c)),
             // Emphasis, code and links of somebody else's making.
             '*' | '`' | '~' => out.push('\''),
             '[' => out.push('('),

@@ -40,8 +40,8 @@ pub(super) struct Pipeline {
     clock: Clock,
     metrics: std::sync::Arc<Metrics>,
     outcome: Outcome,
-    /// Shards that are being read, and whether their tip was reached once.
-    shards: BTreeMap<ShardKey, (InputId, bool)>,
+    /// Shards that are being read.
+    shards: BTreeMap<ShardKey, InputId>,
     troubles: BTreeMap<String, Instant>,
     /// Shards that were read to their end and whose children are not known yet.
     ended: Vec<(ShardKey, InputId, Instant)>,
@@ -63,7 +63,6 @@ fn cannot_write(error: StorageError) -> Failure {
 }
 
 impl Pipeline {
-    #[allow(clippy::too_many_arguments, reason = "the one place where everything comes together")]
     pub(super) fn new(
         settings: &Settings,
         engine: Engine,
@@ -108,7 +107,7 @@ impl Pipeline {
         match delivery {
             Delivery::ShardOpened { shard, .. } => {
                 let input = self.engine.input(&shard.to_string());
-                self.shards.insert(shard, (input, false));
+                self.shards.insert(shard, input);
                 Ok(())
             }
             Delivery::Page { shard, records, end, millis_behind_latest, caught_up } => {
@@ -120,7 +119,7 @@ impl Pipeline {
             }
             Delivery::ShardEnded { shard } => {
                 self.manifest.end(&shard);
-                if let Some((input, _)) = self.shards.remove(&shard) {
+                if let Some(input) = self.shards.remove(&shard) {
                     self.ended.push((shard, input, moment()));
                 }
                 self.open_inputs();
@@ -178,9 +177,7 @@ impl Pipeline {
 
     fn page(&mut self, shard: &ShardKey, records: Vec<Record>, caught_up: bool) -> Result<(), Failure> {
         let now = self.clock.now();
-        let Some((input, reached)) = self.shards.get_mut(shard) else { return Ok(()) };
-        let input = *input;
-        *reached |= caught_up;
+        let Some(input) = self.shards.get(shard).copied() else { return Ok(()) };
         let mut report = Report::default();
         let is_empty = records.is_empty();
         for record in &records {

@@ -83,7 +83,7 @@ impl SessionName {
 }
 
 /// A caller, as one kind of record after another repeats it. Shared between all calls of a session.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// The identity's type.
     pub kind: CallerKind,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::View;
 use crate::alerting::Alert;
-use crate::alerting::message::clean;
+use crate::alerting::message::{clean, markup_entity};
 use crate::state::AccessRow;
 use crate::time::spoken;
 
@@ -114,11 +114,7 @@ fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for c in clean(text).chars() {
         match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
+            '&' | '<' | '>' | '"' | '\'' => out.push_str(markup_entity(c)),
             c => out.push(c),
         }
     }
