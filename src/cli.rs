@@ -4,6 +4,7 @@ pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod output;
+pub mod policy;
 pub mod replay;
 pub mod run;
 pub mod summary;
@@ -17,7 +18,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::Settings;
 use crate::finding::Severity;
-use crate::identity::Directory;
+use crate::policy::Notice;
+use crate::sources::Sources;
 
 /// Exit codes, after BSD's sysexits where one fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +99,9 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Ask the IAM evaluator
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
 }
 
 /// How alerts are printed.
@@ -123,11 +128,17 @@ pub fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Replay(args) => replay::replay(&args),
         Command::Warm { config, paths } => warm::warm(&config, &paths),
         Command::Check { config } => check::check(&config),
+        Command::Policy(command) => policy::policy(&command),
     }
 }
 
 /// Reads and checks a configuration file and the files that it names.
 pub fn load_settings(path: &Path) -> Result<Settings, Failure> {
+    load(path).map(|loaded| loaded.settings)
+}
+
+/// The same, with the files for whoever reads them again.
+pub fn load(path: &Path) -> Result<Loaded, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::new(Exit::NoInput, format_args!("{}: {error}; name an existing file with --config", path.display())))?;
     let settings = Settings::parse(&text).map_err(|mistakes| {
@@ -137,22 +148,34 @@ pub fn load_settings(path: &Path) -> Result<Settings, Failure> {
             .collect();
         Failure::new(Exit::Configuration, lines.join("\n"))
     })?;
-    match settings.directory_file.clone() {
-        Some(file) => Ok(settings.with_directory(load_directory(path, &file)?)),
-        None => Ok(settings),
+    let sources = Sources::new(path, &settings);
+    let told = |errors: Vec<String>| Failure::new(Exit::Configuration, errors.join("\n"));
+    // Both are read before either is complained about: every mistake at once.
+    let (directory, policies) = match (sources.directory(), sources.policies()) {
+        (Ok(directory), Ok(policies)) => (directory, policies),
+        (Err(mut errors), Err(more)) => {
+            errors.extend(more);
+            return Err(told(errors));
+        }
+        (Err(errors), _) | (_, Err(errors)) => return Err(told(errors)),
+    };
+    let mut settings = settings;
+    settings.engine.policy = policies.book;
+    if let Some(directory) = directory {
+        settings = settings.with_directory(directory);
     }
+    Ok(Loaded { settings, sources, notices: policies.notices })
 }
 
-/// Reads a directory file; a relative name is relative to the configuration.
-fn load_directory(config: &Path, file: &str) -> Result<Directory, Failure> {
-    let path = config.parent().unwrap_or(Path::new(".")).join(file);
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        Failure::new(Exit::Configuration, format_args!("{}: {error}; correct [identity] directory in {}", path.display(), config.display()))
-    })?;
-    Directory::parse(&text).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(|error| format!("{}: {error}; correct the file", path.display())).collect();
-        Failure::new(Exit::Configuration, lines.join("\n"))
-    })
+/// A configuration with everything that it names.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Its settings.
+    pub settings: Settings,
+    /// The files that it names.
+    pub sources: Sources,
+    /// What was not understood in policy documents.
+    pub notices: Vec<Notice>,
 }
 
 /// An observer for these settings.

@@ -3,6 +3,7 @@
 //! The file is TOML; `docs/configuration.md` lists all keys. A file with mistakes gives all of them at once, each with
 //! its line and its cure, and no settings.
 
+mod policy;
 mod reader;
 
 use std::collections::HashSet;
@@ -15,9 +16,10 @@ use crate::detect::{Mode, SpikeSettings};
 use crate::engine::EngineSettings;
 use crate::finding::{DetectorId, Severity};
 use crate::identity::Directory;
-use crate::policy::DepartmentTable;
+use crate::policy::{Attached, BookSettings, DepartmentTable, PolicyBook, ProfileTable};
 use crate::time::{DAY, EventTime, HOUR, MINUTE};
 
+pub use policy::PolicyFiles;
 pub use reader::Mistake;
 use reader::Section;
 
@@ -72,6 +74,12 @@ pub struct Settings {
     pub models: Arc<ModelMap>,
     /// The directory file, for whoever reads files.
     pub directory_file: Option<String>,
+    /// A folder of CloudTrail files whose grants are read at start.
+    pub warm_from: Option<String>,
+    /// The `[departments]` table.
+    pub departments: DepartmentTable,
+    /// Policy documents, for whoever reads files.
+    pub policy: PolicyFiles,
     /// Streams, in the order of the file.
     pub streams: Vec<Stream>,
     /// Topics, in the order of the file.
@@ -90,6 +98,9 @@ impl Default for Settings {
             engine: EngineSettings::default(),
             models: Arc::default(),
             directory_file: None,
+            warm_from: None,
+            departments: DepartmentTable::default(),
+            policy: PolicyFiles::default(),
             streams: Vec::new(),
             topics: Vec::new(),
             state_folder: "state".to_owned(),
@@ -107,6 +118,19 @@ impl Settings {
     pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
         let (settings, mistakes) = reader::read(text, read_settings);
         settings.filter(|_| mistakes.is_empty()).ok_or(mistakes)
+    }
+
+    /// What a book of policies is made from, with documents and profiles as they were read.
+    pub fn book(&self, attached: Attached, profiles: ProfileTable) -> BookSettings {
+        BookSettings {
+            attached,
+            table: self.departments.clone(),
+            profiles,
+            department_tag: self.engine.identity.department_tag.clone(),
+            roles_are_tagged: self.policy.roles_are_tagged,
+            known: self.policy.context.clone(),
+            roles: self.engine.identity.roles.clone(),
+        }
     }
 
     /// Puts in the directory that [`Settings::directory_file`] names.
@@ -128,8 +152,11 @@ fn read_settings(root: &mut Section<'_, '_>) -> Settings {
         }
         departments.push((name.to_owned(), models.unwrap_or_default()));
     });
-    settings.engine.departments = Arc::new(DepartmentTable::new(departments));
+    settings.departments = DepartmentTable::new(departments);
+    root.section("policy", |section| policy::read(section, &mut settings));
     settings.models = Arc::new(ModelMap::new(root.pairs("models")));
+    // The documents are files; whoever reads them puts a book with them in the place of this one.
+    settings.engine.policy = Arc::new(PolicyBook::new(settings.book(Attached::default(), ProfileTable::shipped())));
     root.section("detect", |section| read_detectors(section, &mut settings.engine));
     root.section("alerts", |section| {
         let alerts = &mut settings.engine.alerts;
@@ -162,7 +189,9 @@ fn read_settings(root: &mut Section<'_, '_>) -> Settings {
 fn read_identity(section: &mut Section<'_, '_>, settings: &mut Settings) {
     let identity = &mut settings.engine.identity;
     section.text("department_tag").inspect(|tag| identity.department_tag.clone_from(tag));
+    section.texts("person_tags").inspect(|tags| identity.person_tags.clone_from(tags));
     settings.directory_file = section.text("directory");
+    settings.warm_from = section.text("warm_from");
     identity.roles = section.pairs("roles");
     identity.accounts = section.pairs("accounts");
     for (account, _) in &identity.accounts {
@@ -177,6 +206,9 @@ fn read_detectors(section: &mut Section<'_, '_>, engine: &mut EngineSettings) {
         section.section(detector.label(), |section| {
             if let Some(mode) = section.choice("mode", "\"page\", \"report\", \"off\"", Mode::parse) {
                 engine.detectors.modes.insert(detector, mode);
+            }
+            if detector == DetectorId::Perimeter {
+                engine.detectors.perimeter = policy::read_perimeter(section);
             }
             if detector == DetectorId::InvocationSpike {
                 let spike: &mut SpikeSettings = &mut engine.detectors.spike;

@@ -100,7 +100,7 @@ impl Daemon {
         };
         let recalled = recovered.published.len();
         engine.recall(recovered.published);
-        let departments = settings.engine.departments.departments().cloned();
+        let departments = settings.engine.policy.departments().iter().cloned();
         let metrics = Arc::new(Metrics::new(departments).map_err(|error| Failure::new(Exit::Software, error))?);
         let web = Arc::new(Web::new(Arc::clone(&metrics), engine.shared()));
         let (address, server) = web::listen(&settings.listen, Arc::clone(&web)).await.map_err(|error| {

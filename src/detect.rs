@@ -9,6 +9,9 @@
 pub mod access_denied;
 pub mod cross_department;
 pub mod invocation_spike;
+pub mod offboarded;
+pub mod perimeter;
+pub mod session_theft;
 pub mod unattributed;
 
 use std::fmt;
@@ -18,15 +21,19 @@ use std::sync::Arc;
 
 use crate::finding::{DetectorId, Signal};
 use crate::identity::Attribution;
+use crate::identity::Removal;
 use crate::observation::Call;
-use crate::policy::DepartmentTable;
-use crate::state::{ActorState, CredentialState};
+use crate::policy::Ruling;
+use crate::state::{ActorState, CredentialState, DepartmentUses, KeyState};
 use crate::stats::CohortView;
 use crate::time::EventTime;
 
 pub use access_denied::AccessDenied;
 pub use cross_department::CrossDepartment;
 pub use invocation_spike::{InvocationSpike, SpikeSettings};
+pub use offboarded::Offboarded;
+pub use perimeter::{Perimeter, PerimeterSettings};
+pub use session_theft::SessionTheft;
 pub use unattributed::Unattributed;
 
 /// What becomes of a detector's findings.
@@ -60,6 +67,10 @@ pub struct Judged<'a> {
     pub call: &'a Call,
     /// Who made it, as far as it is settled.
     pub who: &'a Attribution,
+    /// What policy says about it.
+    pub ruling: &'a Ruling,
+    /// The removal that its session has outlived.
+    pub removal: Option<&'a Removal>,
     /// Whether the event has a time of its own and came within lateness. Nothing is learned from others.
     pub trusted: bool,
     /// At the attributed tap: the instant tap saw this call before it was settled who made it.
@@ -69,8 +80,6 @@ pub struct Judged<'a> {
 /// What detectors may read besides: things that change only at closed intervals.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// Which department may use which model.
-    pub departments: &'a DepartmentTable,
     /// Peers, as of the last closed days.
     pub cohorts: &'a CohortViews,
 }
@@ -79,6 +88,15 @@ pub struct Context<'a> {
 pub trait InstantDetector: fmt::Debug + Send + Sync {
     /// Judges a refused call.
     fn judge_instantly(&self, judged: &Judged<'_>, credential: &mut CredentialState, context: &Context<'_>, out: &mut Vec<Signal>);
+}
+
+/// A detector at the instant tap that sees every call by its credential.
+pub trait KeyDetector: fmt::Debug + Send + Sync {
+    /// Judges a call.
+    fn judge_key(&self, judged: &Judged<'_>, key: &mut KeyState, context: &Context<'_>, out: &mut Vec<Signal>);
+
+    /// A call that was pending is settled: adds who it was to what was said about its credential.
+    fn enrich(&self, judged: &Judged<'_>, key: &KeyState, out: &mut Vec<Signal>);
 }
 
 /// A detector at the attributed tap.
@@ -92,8 +110,12 @@ pub trait Detector: fmt::Debug + Send + Sync {
 pub struct Detectors {
     /// At the instant tap.
     pub instant: Vec<Box<dyn InstantDetector>>,
+    /// At the instant tap, every call.
+    pub keys: Vec<Box<dyn KeyDetector>>,
     /// At the attributed tap.
     pub attributed: Vec<Box<dyn Detector>>,
+    firsts: bool,
+    offboarded: bool,
 }
 
 /// Settings of all detectors.
@@ -103,6 +125,8 @@ pub struct DetectorSettings {
     pub modes: HashMap<DetectorId, Mode>,
     /// Settings of `invocation-spike`.
     pub spike: SpikeSettings,
+    /// Settings of `perimeter`.
+    pub perimeter: PerimeterSettings,
 }
 
 impl DetectorSettings {
@@ -116,7 +140,13 @@ impl Detectors {
     /// The table of all detectors.
     pub fn new(settings: &DetectorSettings) -> Self {
         let on = |detector| settings.mode(detector) != Mode::Off;
-        let mut detectors = Self { instant: Vec::new(), attributed: Vec::new() };
+        let mut detectors = Self {
+            instant: Vec::new(),
+            keys: Vec::new(),
+            attributed: Vec::new(),
+            firsts: on(DetectorId::CrossDepartment),
+            offboarded: on(DetectorId::Offboarded),
+        };
         if on(DetectorId::AccessDenied) {
             detectors.instant.push(Box::new(AccessDenied));
             detectors.attributed.push(Box::new(AccessDenied));
@@ -127,10 +157,33 @@ impl Detectors {
         if on(DetectorId::InvocationSpike) {
             detectors.attributed.push(Box::new(InvocationSpike::new(settings.spike.clone())));
         }
+        if on(DetectorId::Offboarded) {
+            detectors.attributed.push(Box::new(Offboarded));
+        }
+        if on(DetectorId::Perimeter) && !settings.perimeter.is_empty() {
+            detectors.keys.push(Box::new(Perimeter::new(settings.perimeter.clone())));
+        }
+        if on(DetectorId::SessionTheft) {
+            detectors.keys.push(Box::new(SessionTheft));
+        }
         if on(DetectorId::Unattributed) {
             detectors.attributed.push(Box::new(Unattributed));
         }
         detectors
+    }
+
+    /// What is a department's and not an actor's: its first use of a model.
+    pub fn judge_department(&self, judged: &Judged<'_>, uses: &mut DepartmentUses, out: &mut Vec<Signal>) {
+        if self.firsts {
+            cross_department::judge_first(judged, uses, out);
+        }
+    }
+
+    /// A removal turned up after a call that it concerns.
+    pub fn judge_removal(&self, judged: &Judged<'_>, out: &mut Vec<Signal>) {
+        if self.offboarded {
+            offboarded::judge(judged, out);
+        }
     }
 }
 

@@ -10,34 +10,39 @@
 //! arrival within lateness the set of incidents is the same: windows are in event time, days are closed by the
 //! watermark, and which day's lessons judge an event depends on the event alone.
 
+mod access;
 mod image;
 pub mod inputs;
+pub mod joining;
+pub mod recent;
 pub mod report;
 mod settings;
+pub mod verdicts;
 pub mod waiting;
 pub mod worker;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-use xxhash_rust::xxh3::Xxh3Builder;
 
 use crate::alerting::{Alerting, Recalled};
-use crate::bedrock::{Outcome, TimeSource, Tokens, model_id};
+use crate::bedrock::TimeSource;
 use crate::detect::{CohortKey, CohortViews, Context, Detectors, Judged, access_denied};
 use crate::finding::{Fingerprint, Signal};
-use crate::identity::{Attribution, Caller, Resolver, Unknown};
-use crate::observation::{Body, Call, Observation};
-use crate::state::{GrantKeeper, Shared};
+use crate::identity::{Directory, RemovalNotice, Resolver, Unknown};
+use crate::observation::{Body, Observation};
+use crate::policy::PolicyBook;
+use crate::state::{DepartmentUses, GrantKeeper, Shared};
 use crate::stats::{Cohort, Dedup};
 use crate::time::{DAY, EventTime, HOUR, MINUTE, Now};
 
 pub use image::EngineImage;
 pub use inputs::{InputId, Inputs};
+use joining::{Joining, Known};
+use recent::Recent;
 pub use report::{Counts, Report};
 pub use settings::EngineSettings;
-use waiting::{Half, Held, HeldCall, Pairs};
+use verdicts::VerdictShare;
+use waiting::{Held, HeldCall, Pairs};
 pub use worker::Occupancy;
 use worker::Worker;
 
@@ -49,28 +54,22 @@ const CLOSE_AFTER: i64 = 2 * HOUR;
 const FUTURE_MAX: i64 = 10 * MINUTE;
 /// Most cohorts: departments are few unless somebody invents them; beyond it only "everybody of a kind" learns.
 const COHORTS_MAX: usize = 2_000;
-/// Most attributions that are remembered between calls of one session.
-const ATTRIBUTIONS_MAX: usize = 200_000;
 
 /// Everything that detection knows, and the rules by which it changes.
 #[derive(Debug)]
 pub struct Engine {
     settings: EngineSettings,
     detectors: Detectors,
-    resolver: Resolver,
+    joining: Joining,
     inputs: Inputs,
     dedup: Dedup,
     pairs: Pairs,
     held: Held,
     shared: Arc<Shared>,
-    grants: GrantKeeper,
-    /// Attributions by access key, for calls of a session whose grant is settled.
-    attributions: HashMap<Arc<str>, (Arc<Caller>, Arc<Attribution>), Xxh3Builder>,
-    /// Keys whose calls waited for their grant in vain.
-    given_up: BTreeSet<Arc<str>>,
-    /// Keys of parent grants that were missing when a chain was followed.
-    missing_parents: HashSet<Arc<str>>,
+    recent: Recent,
     workers: Vec<Worker>,
+    departments: DepartmentUses,
+    verdicts: VerdictShare,
     cohorts: HashMap<CohortKey, Cohort>,
     views: CohortViews,
     alerting: Alerting,
@@ -91,6 +90,8 @@ pub struct Gauges {
     pub grants: usize,
     /// Grants that were forgotten for want of room.
     pub grants_evicted: u64,
+    /// People whom the directory does not list.
+    pub unlinked: usize,
     /// Alerts that are open.
     pub open_alerts: usize,
     /// Alerts that were resolved early for want of room.
@@ -108,18 +109,19 @@ impl Engine {
         let shared = Arc::new(Shared::default());
         let workers = settings.workers.max(1);
         let new_worker = |_| Worker::new(settings.actors_max.div_ceil(workers), settings.credentials_max.div_ceil(workers));
+        let resolver = Resolver::new(settings.identity.clone(), Arc::clone(&settings.directory));
+        let grants = GrantKeeper::new(Arc::clone(&shared), settings.grants_max, settings.grant_lifetime);
         Self {
             detectors: Detectors::new(&settings.detectors),
-            resolver: Resolver::new(settings.identity.clone(), Arc::clone(&settings.directory)),
+            joining: Joining::new(resolver, Arc::clone(&shared), grants, Arc::clone(&settings.policy)),
+            recent: Recent::default(),
+            departments: DepartmentUses::default(),
+            verdicts: VerdictShare::default(),
             inputs: Inputs::new(settings.lateness),
             dedup: Dedup::with_capacity(settings.dedup_capacity),
             pairs: Pairs::with_capacity(settings.pairs_max),
             held: Held::default(),
-            grants: GrantKeeper::new(Arc::clone(&shared), settings.grants_max, settings.grant_lifetime),
             shared,
-            attributions: HashMap::default(),
-            missing_parents: HashSet::new(),
-            given_up: BTreeSet::new(),
             workers: (0..workers).map(new_worker).collect(),
             cohorts: HashMap::new(),
             views: CohortViews { closed_day: i64::MIN / 4, ..CohortViews::default() },
@@ -163,13 +165,42 @@ impl Engine {
         let trusted = !is_future && !is_late && time_source == TimeSource::Event;
         match body {
             Body::Call(call) => self.call(HeldCall { call, trusted }, report),
-            Body::Companion { request, tokens } => self.companion(request, tokens, time, report),
+            Body::Companion { request, tokens } => {
+                report.counts.companions += 1;
+                access::companion(request, tokens, time, &self.shared, &mut self.pairs);
+            }
             Body::Grant { access_key_id, grant } => {
                 report.counts.grants += 1;
                 self.grant(access_key_id, *grant, report);
             }
+            Body::Notice(notice) => self.notice(&notice, report),
             Body::Other => {}
         }
+    }
+
+    /// Learns the grants, removals and links of a record of the past, which moves no time and counts nothing.
+    pub fn learn(&mut self, observation: Observation) {
+        match observation.body {
+            Body::Grant { access_key_id, grant } => self.joining.learn_grant(&access_key_id, *grant),
+            Body::Notice(notice) => self.joining.learn_notice(&notice),
+            Body::Call(_) | Body::Companion { .. } | Body::Other => {}
+        }
+    }
+
+    /// Takes another directory in. Who is missing in it has left, at `now`.
+    pub fn set_directory(&mut self, directory: Arc<Directory>, now: Now) {
+        self.joining.set_directory(directory, now.0);
+        self.shared.forget_unlinked();
+    }
+
+    /// Takes other policies in. What the old ones said is forgotten.
+    pub fn set_policy(&mut self, book: Arc<PolicyBook>) {
+        self.joining.set_book(book);
+    }
+
+    /// The policies that calls are judged by.
+    pub fn policy(&self) -> &Arc<PolicyBook> {
+        self.joining.book()
     }
 
     /// Notes that an input is read to its end and quiet.
@@ -233,7 +264,8 @@ impl Engine {
             tables,
             held: self.held.len(),
             grants: self.shared.grants(),
-            grants_evicted: self.grants.evicted(),
+            grants_evicted: self.joining.grants_evicted(),
+            unlinked: self.shared.unlinked_count(),
             open_alerts: self.alerting.open_count(),
             resolved_early: self.alerting.resolved_early(),
             watermark: self.inputs.watermark(),
@@ -248,23 +280,17 @@ impl Engine {
     }
 
     fn call(&mut self, held: HeldCall, report: &mut Report) {
-        let caller = Arc::clone(&held.call.caller);
+        let caller = &held.call.caller;
         report.counts.invocations += u64::from(held.call.invocation.operation.is_invocation);
-        let is_refused = held.call.invocation.outcome.denial().is_some();
-        if let Some(who) = self.known_attribution(&caller).filter(|_| !held.call.invocation.with_bearer_token).cloned() {
-            if is_refused {
-                self.refuse(&held, &who, report);
-            }
-            return self.settle_as(&held, &who, false, report);
+        if let Some(known) = self.joining.known(caller).filter(|_| !held.call.invocation.with_bearer_token).cloned() {
+            self.tap_instantly(&held, &known, report);
+            return self.settle_as(held, &known, false, report);
         }
-        let missing = self.missing_grant(&caller).filter(|_| !self.given_up.contains(&caller.access_key_id));
-        let waits = missing.is_some();
-        if is_refused {
-            let who = self.attribution(&held.call, if waits { Unknown::Pending } else { Unknown::NoGrant });
-            self.refuse(&held, &who, report);
-        }
+        let missing = self.joining.worth_waiting_for(caller);
+        let known = self.joining.attribute(&held.call, if missing.is_some() { Unknown::Pending } else { Unknown::NoGrant });
+        self.tap_instantly(&held, &known, report);
         let Some(missing) = missing else {
-            return self.settle(held, Unknown::NoGrant, false, report);
+            return self.settle_as(held, &known, false, report);
         };
         if self.held.len() >= self.settings.held_max
             && let Some(oldest) = self.held.take_oldest()
@@ -275,148 +301,100 @@ impl Engine {
         self.held.push(missing, held);
     }
 
-    /// The access key whose grant a call of `caller` still waits for: its own, or one further back in a chain of roles
-    /// while nobody nearer names the person.
-    fn missing_grant(&self, caller: &Arc<Caller>) -> Option<Arc<str>> {
-        if !self.resolver.needs_grant(caller) || self.known_attribution(caller).is_some() {
-            return None;
+    /// The instant tap: every call by its credential, before it is settled who made it.
+    fn tap_instantly(&mut self, held: &HeldCall, known: &Known, report: &mut Report) {
+        let is_refused = held.call.invocation.outcome.denial().is_some();
+        if !is_refused && self.detectors.keys.is_empty() {
+            return;
         }
-        if !self.shared.has_grant(&caller.access_key_id) {
-            return Some(Arc::clone(&caller.access_key_id));
+        let ruling = self.joining.rule(known, &held.call);
+        let judged =
+            Judged { call: &held.call, who: &known.who, ruling: &ruling, removal: None, trusted: held.trusted, was_pending: false };
+        let context = Context { cohorts: &self.views };
+        if !self.detectors.keys.is_empty() {
+            let owner = self.owner_of_key(&held.call.caller);
+            self.workers[owner].use_key(&judged, &self.detectors, &context, &mut self.signals);
         }
-        let chain = self.shared.chain(&caller.access_key_id);
-        let parent = chain.last()?.parent_key.as_ref().filter(|key| key.starts_with("ASIA"))?;
-        let is_open = !self.shared.has_grant(parent) && !self.resolver.names_person(caller, &chain);
-        is_open.then(|| Arc::clone(parent))
-    }
-
-    /// The instant tap.
-    fn refuse(&mut self, held: &HeldCall, who: &Attribution, report: &mut Report) {
-        let credential = access_denied::fingerprint(&held.call.caller).0;
-        let owner = (worker::credential_hash(credential) % self.workers.len() as u64) as usize;
-        let judged = Judged { call: &held.call, who, trusted: held.trusted, was_pending: false };
-        let context = Context { departments: &self.settings.departments, cohorts: &self.views };
-        self.workers[owner].refuse(credential, &judged, &self.detectors, &context, &mut self.signals);
+        if is_refused {
+            let credential = access_denied::fingerprint(&held.call.caller).0;
+            let owner = (worker::credential_hash(credential) % self.workers.len() as u64) as usize;
+            self.workers[owner].refuse(credential, &judged, &self.detectors, &context, &mut self.signals);
+        }
         self.publish(report);
     }
 
+    fn owner_of_key(&self, caller: &crate::identity::Caller) -> usize {
+        (worker::key_hash(caller.credential()) % self.workers.len() as u64) as usize
+    }
+
     fn grant(&mut self, access_key_id: Arc<str>, grant: crate::identity::Grant, report: &mut Report) {
-        if self.missing_parents.remove(&access_key_id) {
-            // Sessions that were chained from this one know more now; which ones is not worth remembering.
-            self.attributions.clear();
-        } else {
-            self.attributions.remove(&access_key_id);
-        }
-        self.grants.insert(Arc::clone(&access_key_id), grant);
-        self.given_up.remove(&access_key_id);
+        self.joining.learn_grant(&access_key_id, grant);
         for held in self.held.take(&access_key_id) {
-            match self.missing_grant(&held.call.caller) {
+            match self.joining.missing_grant(&held.call.caller) {
                 Some(missing) => self.held.push(missing, held),
                 None => self.settle(held, Unknown::NoGrant, true, report),
             }
         }
     }
 
+    /// Somebody was removed, or has returned. Calls that are newer than the removal and came before its record are judged
+    /// now.
+    fn notice(&mut self, notice: &RemovalNotice, report: &mut Report) {
+        report.counts.removals += u64::from(notice.removal.is_some());
+        self.joining.learn_notice(notice);
+        if notice.removal.is_none() {
+            return;
+        }
+        for (call, known) in self.recent.later_than(notice.time) {
+            let Some(removal) = self.joining.outlived(&known, call.invocation.time).filter(|removal| removal.time == notice.time) else {
+                continue;
+            };
+            let ruling = Arc::default();
+            let judged =
+                Judged { call: &call, who: &known.who, ruling: &ruling, removal: Some(removal), trusted: true, was_pending: false };
+            self.detectors.judge_removal(&judged, &mut self.signals);
+        }
+        self.publish(report);
+    }
+
     /// A call waited for its grant in vain: further calls of its key are not held up.
     fn give_up(&mut self, held: HeldCall, report: &mut Report) {
-        if self.given_up.len() >= ATTRIBUTIONS_MAX {
-            self.given_up.clear();
-        }
-        self.given_up.insert(Arc::clone(&held.call.caller.access_key_id));
+        self.joining.give_up(&held.call.caller.access_key_id);
         self.settle(held, Unknown::NoGrant, true, report);
     }
 
     /// It is settled who made the call: tokens are paired, it is counted, and the attributed tap sees it.
     fn settle(&mut self, held: HeldCall, missing: Unknown, was_pending: bool, report: &mut Report) {
-        let who = self.attribution(&held.call, missing);
-        self.settle_as(&held, &who, was_pending, report);
+        let known = self.joining.attribute(&held.call, missing);
+        self.settle_as(held, &known, was_pending, report);
     }
 
-    fn settle_as(&mut self, held: &HeldCall, who: &Attribution, was_pending: bool, report: &mut Report) {
-        let counts = &mut report.counts;
-        counts.person += u64::from(who.person.is_some());
-        counts.department += u64::from(who.department.name().is_some());
-        if let Some(why) = who.department.unknown() {
-            *counts.unknown.entry(why).or_default() += 1;
+    fn settle_as(&mut self, held: HeldCall, known: &Arc<Known>, was_pending: bool, report: &mut Report) {
+        let (who, time) = (&known.who, held.call.invocation.time);
+        let ruling = self.joining.rule(known, &held.call);
+        report.counts.attribute(who, ruling.verdict.as_ref());
+        if self.joining.is_unlinked(who)
+            && let Some(person) = &who.person
+        {
+            self.shared.count_unlinked(person);
         }
-        self.count_access(&held.call, who);
+        if self.settings.keep_calls {
+            report.calls.push(report::AttributedCall::new(&held.call, who, &ruling));
+        }
+        access::count(&held.call, who, &self.shared, &mut self.pairs);
         let owner = (who.actor.stable_hash() % self.workers.len() as u64) as usize;
-        let judged = Judged { call: &held.call, who, trusted: held.trusted, was_pending };
-        let context = Context { departments: &self.settings.departments, cohorts: &self.views };
+        let removal = self.joining.outlived(known, time);
+        let judged = Judged { call: &held.call, who, ruling: &ruling, removal, trusted: held.trusted, was_pending };
+        let context = Context { cohorts: &self.views };
         self.workers[owner].attribute(&judged, &self.detectors, &context, &mut self.signals);
+        self.detectors.judge_department(&judged, &mut self.departments, &mut self.signals);
+        if was_pending && !self.detectors.keys.is_empty() {
+            let owner = self.owner_of_key(&held.call.caller);
+            self.workers[owner].enrich_key(&judged, &self.detectors, &mut self.signals);
+        }
+        self.verdicts.note(&held.call, known, &ruling);
         self.publish(report);
-    }
-
-    /// What is remembered about a caller whose grant is settled.
-    fn known_attribution(&self, caller: &Arc<Caller>) -> Option<&Arc<Attribution>> {
-        let (known, who) = self.attributions.get(&caller.access_key_id)?;
-        // Callers are shared by the observer, so the addresses tell almost always.
-        (Arc::ptr_eq(known, caller) || known == caller).then_some(who)
-    }
-
-    fn attribution(&mut self, call: &Call, missing: Unknown) -> Arc<Attribution> {
-        let caller = &call.caller;
-        let with_bearer_token = call.invocation.with_bearer_token;
-        if let Some(who) = self.known_attribution(caller).filter(|_| !with_bearer_token) {
-            return Arc::clone(who);
-        }
-        let chain = self.shared.chain(&caller.access_key_id);
-        let who = Arc::new(self.resolver.resolve(caller, with_bearer_token, &chain, missing));
-        // What is known only because something is missing is not remembered: it may still come.
-        let is_settled = self.missing_grant(caller).is_none();
-        if is_settled && !with_bearer_token && !caller.access_key_id.is_empty() {
-            if let Some(parent) = chain.last().and_then(|grant| grant.parent_key.as_ref()).filter(|key| key.starts_with("ASIA")) {
-                if self.missing_parents.len() >= ATTRIBUTIONS_MAX {
-                    self.missing_parents.clear();
-                    self.attributions.clear();
-                }
-                self.missing_parents.insert(Arc::clone(parent));
-            }
-            if self.attributions.len() >= ATTRIBUTIONS_MAX {
-                self.attributions.clear();
-            }
-            self.attributions.insert(Arc::clone(&caller.access_key_id), (Arc::clone(caller), Arc::clone(&who)));
-        }
-        who
-    }
-
-    fn count_access(&mut self, call: &Call, who: &Attribution) {
-        let invocation = &call.invocation;
-        if !invocation.operation.is_invocation {
-            return;
-        }
-        let (department, family) = access_key(call, who);
-        let mut tokens = invocation.tokens;
-        if tokens.is_none() && invocation.operation.is_streaming && invocation.request != 0 && invocation.outcome == Outcome::Success {
-            match self.pairs.take(invocation.request) {
-                Some(Half::Tokens(parked)) => tokens = Some(parked),
-                _ => {
-                    let half = Half::Call { department: Arc::clone(&department), family: Arc::clone(&family) };
-                    self.pairs.park(invocation.request, half, invocation.time);
-                }
-            }
-        }
-        let Some(counts) = self.shared.access(&department, &family) else { return };
-        let counter = match invocation.outcome {
-            Outcome::Success => &counts.success,
-            Outcome::Denied(_) => &counts.denied,
-            Outcome::Throttled => &counts.throttled,
-            Outcome::Failed => &counts.failed,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        counts.tokens.fetch_add(tokens.map_or(0, total), Ordering::Relaxed);
-    }
-
-    fn companion(&mut self, request: u64, tokens: Tokens, time: EventTime, report: &mut Report) {
-        report.counts.companions += 1;
-        match self.pairs.take(request) {
-            Some(Half::Call { department, family }) => {
-                if let Some(counts) = self.shared.access(&department, &family) {
-                    counts.tokens.fetch_add(total(tokens), Ordering::Relaxed);
-                }
-            }
-            _ => self.pairs.park(request, Half::Tokens(tokens), time),
-        }
+        self.recent.note(held.call, known);
     }
 
     /// Looks at everything that waits for time to pass.
@@ -433,7 +411,14 @@ impl Engine {
             self.give_up(held, report);
         }
         report.counts.unpaired += self.pairs.expire(watermark.plus(-self.settings.lateness - self.settings.join_wait));
-        self.grants.expire(watermark);
+        self.joining.expire(watermark);
+        self.recent.expire(watermark.plus(-self.settings.lateness - self.settings.join_wait));
+        self.verdicts.close(
+            watermark.plus(-self.settings.lateness - self.settings.join_wait),
+            self.settings.unknown_share_max,
+            &mut self.signals,
+        );
+        self.publish(report);
         let last_over = watermark.plus(-CLOSE_AFTER).slot(DAY) - 1;
         if last_over > self.views.closed_day {
             self.close_day(last_over);
@@ -444,6 +429,7 @@ impl Engine {
     }
 
     fn close_day(&mut self, day: i64) {
+        self.departments.close(day);
         let cohorts = &mut self.cohorts;
         for worker in &mut self.workers {
             worker.close_day(day, &mut |key, peak| {
@@ -482,16 +468,4 @@ fn count_alerts(before: usize, report: &mut Report) {
     for alert in &report.alerts[before..] {
         *report.counts.alerts.entry((alert.detector, alert.status)).or_default() += 1;
     }
-}
-
-fn total(tokens: Tokens) -> u64 {
-    tokens.input.saturating_add(tokens.output)
-}
-
-/// Department (or the reason in brackets) and model family: the row of the access table.
-fn access_key(call: &Call, who: &Attribution) -> (Arc<str>, Arc<str>) {
-    let department =
-        who.department.name().map_or_else(|| format!("({})", who.department.unknown().map_or("", Unknown::label)).into(), Arc::clone);
-    let family = call.invocation.model.as_ref().map_or_else(|| Arc::from(model_id::OTHER_FAMILY), |model| Arc::clone(&model.family));
-    (department, family)
 }

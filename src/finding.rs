@@ -23,13 +23,27 @@ pub enum DetectorId {
     CrossDepartment,
     /// Far more calls than the actor's own history explains.
     InvocationSpike,
+    /// A call after its person was removed.
+    Offboarded,
+    /// A call that did not come the expected way.
+    Perimeter,
+    /// One credential in two places at once.
+    SessionTheft,
     /// Calls that no person answers for.
     Unattributed,
 }
 
 impl DetectorId {
     /// Every detector.
-    pub const ALL: [Self; 4] = [Self::AccessDenied, Self::CrossDepartment, Self::InvocationSpike, Self::Unattributed];
+    pub const ALL: [Self; 7] = [
+        Self::AccessDenied,
+        Self::CrossDepartment,
+        Self::InvocationSpike,
+        Self::Offboarded,
+        Self::Perimeter,
+        Self::SessionTheft,
+        Self::Unattributed,
+    ];
 
     /// The name as it is written everywhere.
     pub const fn label(self) -> &'static str {
@@ -37,6 +51,9 @@ impl DetectorId {
             Self::AccessDenied => "access-denied",
             Self::CrossDepartment => "cross-department",
             Self::InvocationSpike => "invocation-spike",
+            Self::Offboarded => "offboarded",
+            Self::Perimeter => "perimeter",
+            Self::SessionTheft => "session-theft",
             Self::Unattributed => "unattributed",
         }
     }
@@ -155,6 +172,8 @@ pub struct Who {
     pub access_key_id: Arc<str>,
     /// The department.
     pub department: Department,
+    /// Whom on-call can ask, by the directory.
+    pub manager: Option<Arc<str>>,
 }
 
 impl Who {
@@ -167,6 +186,7 @@ impl Who {
             issuer: Arc::clone(&caller.issuer),
             access_key_id: Arc::clone(&caller.access_key_id),
             department: attribution.department.clone(),
+            manager: attribution.member.as_ref().and_then(|member| member.manager.clone()),
         }
     }
 

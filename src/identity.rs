@@ -10,10 +10,14 @@ pub mod actor;
 pub mod caller;
 pub mod directory;
 pub mod grant;
+pub mod links;
+pub mod removal;
 pub mod resolve;
 
 pub use actor::{ActorKey, ActorKind};
 pub use caller::{Caller, CallerKind, SessionName};
 pub use directory::{Directory, DirectoryError, Member};
 pub use grant::Grant;
-pub use resolve::{Attribution, Department, DepartmentSource, IdentitySettings, Resolver, Unknown};
+pub use links::Links;
+pub use removal::{Removal, RemovalKind, RemovalNotice};
+pub use resolve::{Attribution, Department, DepartmentSource, IdentitySettings, Resolver, Session, Unknown};

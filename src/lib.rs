@@ -42,6 +42,8 @@ pub mod clock;
 #[cfg(feature = "daemon")]
 pub mod files;
 #[cfg(feature = "daemon")]
+pub mod sources;
+#[cfg(feature = "daemon")]
 pub mod storage;
 #[cfg(feature = "daemon")]
 pub mod sns;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3Builder, xxh3_64};
 
-use crate::bedrock::{EventId, Invocation, Model, ModelMap, Operation, Outcome, TimeSource, Tokens};
+use crate::bedrock::{EventId, Invocation, Model, ModelMap, Operation, Outcome, Plane, TimeSource, Tokens};
 use crate::cloudtrail::lenient::cut;
 use crate::cloudtrail::{CloudTrailEvent, Decoded, UserIdentity};
-use crate::identity::{Caller, Grant};
+use crate::identity::{Caller, Grant, RemovalNotice};
 use crate::time::EventTime;
 
 /// A call with who made it, as far as the record tells.
@@ -42,6 +42,8 @@ pub enum Body {
         /// What is known of its holder.
         grant: Box<Grant>,
     },
+    /// Somebody was removed, or has returned.
+    Notice(Box<RemovalNotice>),
     /// Anything else in the trail. It moves time on and is counted.
     Other,
 }
@@ -52,6 +54,7 @@ impl Body {
         match self {
             Self::Call(call) => call.invocation.time = time,
             Self::Grant { grant, .. } => grant.issued = time,
+            Self::Notice(notice) => notice.time = time,
             Self::Companion { .. } | Self::Other => {}
         }
     }
@@ -117,10 +120,10 @@ impl Observer {
             let invocation = self.invocation(event, operation, time, time_source);
             return Body::Call(Box::new(Call { invocation, caller }));
         }
-        match Grant::of(event, time) {
-            Some((access_key_id, grant)) => Body::Grant { access_key_id, grant: Box::new(grant) },
-            None => Body::Other,
+        if let Some((access_key_id, grant)) = Grant::of(event, time) {
+            return Body::Grant { access_key_id, grant: Box::new(grant) };
         }
+        RemovalNotice::of(event, time).map_or(Body::Other, |notice| Body::Notice(Box::new(notice)))
     }
 
     fn invocation(&mut self, event: &CloudTrailEvent<'_>, operation: Operation, time: EventTime, time_source: TimeSource) -> Invocation {
@@ -148,8 +151,37 @@ impl Observer {
             user_agent: self.share(event.user_agent.as_str(), USER_AGENT_BYTES_MAX),
             vpc_endpoint: event.vpc_endpoint_id.non_empty().map(|id| self.share(id, NAME_BYTES_MAX)),
             with_bearer_token: asked.call_with_bearer_token.0 || added.call_with_bearer_token.0,
+            tls: event.tls_details.tls_version.non_empty().map(|version| self.share(version, NAME_BYTES_MAX)),
+            resource: self.resource(event, operation, &outcome),
             outcome,
         }
+    }
+
+    /// The resource of a call that is not about a model: as the record lists it, as its refusal names it, or made from
+    /// the ids that were asked for.
+    fn resource(&mut self, event: &CloudTrailEvent<'_>, operation: Operation, outcome: &Outcome) -> Option<Arc<str>> {
+        if operation.plane == Plane::Runtime {
+            return None;
+        }
+        let named = event.resources.bedrock_arn.non_empty();
+        if let Some(arn) = named.or_else(|| outcome.denial().and_then(|denial| denial.resource_arn.as_deref())) {
+            return Some(self.share(arn, USER_AGENT_BYTES_MAX));
+        }
+        let asked = &event.request_parameters;
+        let made = |kind: &str, id: &str| match id {
+            "" => None,
+            arn if arn.starts_with("arn:") => Some(arn.to_owned()),
+            id => Some(format!("arn:aws:bedrock:{}:{}:{kind}/{id}", event.aws_region.as_str(), event.account())),
+        };
+        let with_alias = |id: &str, alias: &str| if alias.is_empty() { String::new() } else { format!("{id}/{alias}") };
+        let made = made("knowledge-base", asked.knowledge_base_id.as_str())
+            .or_else(|| made("agent-alias", &with_alias(asked.agent_id.as_str(), asked.agent_alias_id.as_str())))
+            .or_else(|| made("guardrail", asked.guardrail_identifier.as_str()))
+            .or_else(|| {
+                made("flow", &with_alias(asked.flow_identifier.as_str(), &format!("alias/{}", asked.flow_alias_identifier.as_str())))
+            })
+            .or_else(|| made("prompt", asked.prompt_identifier.as_str()))?;
+        Some(self.share(&made, USER_AGENT_BYTES_MAX))
     }
 
     fn caller(&mut self, identity: &UserIdentity<'_>) -> Arc<Caller> {

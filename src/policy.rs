@@ -1,131 +1,48 @@
-//! Which department may use which model.
+//! What may be called: IAM's own evaluation, of the very documents that are attached to the roles.
 //!
-//! In this form a plain table: `[departments.legal] models = ["anthropic.claude-*"]`.
+//! Read in this order:
 //!
-//! **Invariant:** what the table does not say is [`Verdict::Unknown`], never allowed and never denied.
+//! | module | says |
+//! |---|---|
+//! | [`truth`] | yes, no, or "cannot be told" |
+//! | [`context`] | what is known about a request |
+//! | [`template`] | text with wildcards and variables |
+//! | [`operator`], [`condition`] | one line of a `Condition` block |
+//! | [`statement`], [`document`] | a document, read from JSON |
+//! | [`evaluate`] | the order of evaluation: explicit deny, SCPs, boundary, identity-based policies |
+//! | [`attached`] | which documents apply to which role |
+//! | [`profiles`], [`asked`] | what a Bedrock call asks IAM for |
+//! | [`judge`], [`rulings`] | the verdict on a call, remembered |
+//! | [`departments`], [`matrix`] | the plain table, and department × model |
+//!
+//! **Invariant:** what is not understood or not known is Unknown with a reason. It is never shown as allowed and never as
+//! denied.
 
-use std::sync::Arc;
+pub mod asked;
+pub mod attached;
+pub mod condition;
+pub mod context;
+pub mod departments;
+pub mod document;
+pub mod evaluate;
+pub mod judge;
+pub mod matrix;
+pub mod operator;
+pub mod profiles;
+pub mod rulings;
+pub mod statement;
+pub mod template;
+pub mod truth;
+pub mod verdict;
 
-use serde::{Deserialize, Serialize};
-
-use crate::bedrock::Model;
-use crate::glob;
-
-/// Departments with the models that are theirs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DepartmentTable {
-    rows: Vec<(Arc<str>, Vec<String>)>,
-}
-
-/// What the table says about a department and a model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Verdict {
-    /// A row of the department matches.
-    Allow {
-        /// The row and the pattern.
-        statement: String,
-    },
-    /// The department has a row and no pattern of it matches.
-    ImplicitDeny {
-        /// The row.
-        statement: String,
-        /// Departments whose rows match.
-        owners: Vec<Arc<str>>,
-    },
-    /// Nothing can be said.
-    Unknown {
-        /// Why not.
-        why: String,
-    },
-}
-
-impl Verdict {
-    /// The verdict as alerts write it.
-    pub const fn label(&self) -> &'static str {
-        match self {
-            Self::Allow { .. } => "allow",
-            Self::ImplicitDeny { .. } => "implicit-deny",
-            Self::Unknown { .. } => "unknown",
-        }
-    }
-
-    /// What decided.
-    pub fn statement(&self) -> Option<&str> {
-        match self {
-            Self::Allow { statement } | Self::ImplicitDeny { statement, .. } => Some(statement),
-            Self::Unknown { .. } => None,
-        }
-    }
-
-    /// Why nothing can be said.
-    pub fn why(&self) -> Option<&str> {
-        match self {
-            Self::Unknown { why } => Some(why),
-            Self::Allow { .. } | Self::ImplicitDeny { .. } => None,
-        }
-    }
-
-    /// The departments that a refused model belongs to; empty otherwise.
-    pub fn owners(&self) -> &[Arc<str>] {
-        match self {
-            Self::ImplicitDeny { owners, .. } => owners,
-            Self::Allow { .. } | Self::Unknown { .. } => &[],
-        }
-    }
-}
-
-impl DepartmentTable {
-    /// A table of departments with patterns of model ids.
-    pub fn new(rows: impl IntoIterator<Item = (String, Vec<String>)>) -> Self {
-        Self { rows: rows.into_iter().map(|(name, models)| (name.into(), models)).collect() }
-    }
-
-    /// Names of all departments in the table.
-    pub fn departments(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.rows.iter().map(|(name, _)| name)
-    }
-
-    /// What the table says about `department` calling `model`. Patterns are matched against the canonical id and
-    /// against the id as written.
-    pub fn verdict(&self, department: &str, model: &Model) -> Verdict {
-        let Some((name, patterns)) = self.rows.iter().find(|(name, _)| **name == *department) else {
-            return Verdict::Unknown { why: format!("department \"{department}\" is not in [departments]") };
-        };
-        if let Some(pattern) = patterns.iter().find(|pattern| matches(pattern, model)) {
-            return Verdict::Allow { statement: format!("[departments.{name}] {pattern}") };
-        }
-        let owners = self.rows.iter().filter(|(other, patterns)| other != name && patterns.iter().any(|p| matches(p, model)));
-        Verdict::ImplicitDeny { statement: format!("[departments.{name}]"), owners: owners.map(|(owner, _)| Arc::clone(owner)).collect() }
-    }
-
-    /// Whether `department` may call `model`, without the words: `None` where nothing can be said.
-    pub fn allows(&self, department: &str, model: &Model) -> Option<bool> {
-        let (_, patterns) = self.rows.iter().find(|(name, _)| **name == *department)?;
-        Some(patterns.iter().any(|pattern| matches(pattern, model)))
-    }
-}
-
-fn matches(pattern: &str, model: &Model) -> bool {
-    glob::matches(pattern, &model.id) || glob::matches(pattern, &model.as_written)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bedrock::ModelMap;
-
-    #[test]
-    fn allowed_owned_by_others_and_unknown() {
-        let table = DepartmentTable::new([
-            ("legal".to_owned(), vec!["anthropic.claude-*".to_owned()]),
-            ("marketing".to_owned(), vec!["amazon.nova-*".to_owned()]),
-        ]);
-        let claude = Model::parse("us.anthropic.claude-sonnet-4-6", &ModelMap::default());
-        assert!(matches!(table.verdict("legal", &claude), Verdict::Allow { .. }));
-        assert_eq!(table.verdict("marketing", &claude).owners(), [Arc::<str>::from("legal")]);
-        assert_eq!(table.allows("marketing", &claude), Some(false));
-        assert!(matches!(table.verdict("Legal", &claude), Verdict::Unknown { .. }));
-        let nobodys = Model::parse("meta.llama3-70b", &ModelMap::default());
-        assert!(matches!(table.verdict("legal", &nobodys), Verdict::ImplicitDeny { owners, .. } if owners.is_empty()));
-    }
-}
+pub use attached::{Attached, Roles};
+pub use context::Context;
+pub use departments::DepartmentTable;
+pub use document::{Document, Notice};
+pub use evaluate::Policies;
+pub use judge::{BookSettings, PolicyBook, Ruling};
+pub use matrix::{Cell, Matrix};
+pub use profiles::ProfileTable;
+pub use rulings::{Principal, Rulings};
+pub use statement::Request;
+pub use verdict::{Decision, Verdict};

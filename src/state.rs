@@ -9,9 +9,12 @@
 
 pub mod actor;
 pub mod credential;
+pub mod departments;
+pub mod key;
+pub mod removals;
 pub mod table;
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,10 +22,13 @@ use dashmap::DashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Grant;
-use crate::time::EventTime;
+use crate::time::{EventTime, MINUTE};
 
 pub use actor::{ActorState, SpikeMemory};
 pub use credential::CredentialState;
+pub use departments::DepartmentUses;
+pub use key::{KeyState, Network, Place};
+pub use removals::Removals;
 pub use table::{Probation, Table};
 
 /// Shared between all workers of an engine and its readers.
@@ -32,6 +38,8 @@ pub struct Shared {
     grants: DashMap<Arc<str>, Arc<Grant>>,
     /// Calls by department and model family: a read view for page and metrics, never their source.
     access: DashMap<(Arc<str>, Arc<str>), Arc<AccessCounts>>,
+    /// Calls of people whom the directory does not list, by the id that stands for them.
+    unlinked: DashMap<Arc<str>, u64>,
 }
 
 /// How many calls of one department to one model family ended how.
@@ -64,6 +72,8 @@ pub struct AccessRow {
 
 /// Most rows of the access table; departments and families are few unless somebody invents them.
 const ACCESS_ROWS_MAX: usize = 10_000;
+/// Most people that are listed as not linked.
+const UNLINKED_MAX: usize = 10_000;
 /// A chain of roles longer than this is not followed.
 const CHAIN_MAX: usize = 5;
 
@@ -104,6 +114,32 @@ impl Shared {
         Some(Arc::clone(self.access.entry(key).or_default().value()))
     }
 
+    /// Counts a call of somebody whom the directory does not list.
+    pub fn count_unlinked(&self, id: &Arc<str>) {
+        if let Some(mut count) = self.unlinked.get_mut(id) {
+            *count += 1;
+        } else if self.unlinked.len() < UNLINKED_MAX {
+            self.unlinked.insert(Arc::clone(id), 1);
+        }
+    }
+
+    /// Ids that no directory entry could be found for with their calls, most calls first.
+    pub fn unlinked(&self) -> Vec<(Arc<str>, u64)> {
+        let mut all: Vec<(Arc<str>, u64)> = self.unlinked.iter().map(|entry| (Arc::clone(entry.key()), *entry.value())).collect();
+        all.sort_unstable_by(|(a, calls_a), (b, calls_b)| (calls_b, a).cmp(&(calls_a, b)));
+        all
+    }
+
+    /// How many there are.
+    pub fn unlinked_count(&self) -> usize {
+        self.unlinked.len()
+    }
+
+    /// Forgets them: there is another directory.
+    pub fn forget_unlinked(&self) {
+        self.unlinked.clear();
+    }
+
     /// All rows, sorted.
     pub fn access_rows(&self) -> Vec<AccessRow> {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -126,8 +162,8 @@ impl Shared {
 #[derive(Debug)]
 pub struct GrantKeeper {
     shared: Arc<Shared>,
-    /// Access keys in the order in which they were first seen.
-    order: VecDeque<(EventTime, Arc<str>)>,
+    /// Access keys by the time at which their credentials have certainly expired.
+    order: BTreeSet<(EventTime, Arc<str>)>,
     grants_max: usize,
     lifetime: i64,
     evicted: u64,
@@ -140,13 +176,14 @@ pub struct GrantsImage(Vec<(Arc<str>, Grant)>);
 impl GrantKeeper {
     /// A keeper of at most `grants_max` grants, each for `lifetime` seconds.
     pub fn new(shared: Arc<Shared>, grants_max: usize, lifetime: i64) -> Self {
-        Self { shared, order: VecDeque::new(), grants_max: grants_max.max(1), lifetime, evicted: 0 }
+        Self { shared, order: BTreeSet::new(), grants_max: grants_max.max(1), lifetime, evicted: 0 }
     }
 
     /// Remembers a grant, or adds to the one that is known.
     pub fn insert(&mut self, access_key_id: Arc<str>, grant: Grant) {
         let merged = match self.shared.grants.get(&access_key_id).map(|entry| Grant::clone(entry.value())) {
             Some(mut known) => {
+                self.order.remove(&(self.expiry(&known), Arc::clone(&access_key_id)));
                 known.merge(grant);
                 known
             }
@@ -154,17 +191,23 @@ impl GrantKeeper {
                 if self.order.len() >= self.grants_max {
                     self.forget_oldest();
                 }
-                self.order.push_back((grant.issued, Arc::clone(&access_key_id)));
                 grant
             }
         };
+        self.order.insert((self.expiry(&merged), Arc::clone(&access_key_id)));
         self.shared.grants.insert(access_key_id, Arc::new(merged));
+    }
+
+    /// When the credentials of a grant have expired for certain. A session's own length may be shorter than what it can
+    /// be prolonged to, so that no grant is kept for less than `lifetime`.
+    fn expiry(&self, grant: &Grant) -> EventTime {
+        grant.issued.plus(self.lifetime.max(grant.duration + 15 * MINUTE))
     }
 
     /// Forgets grants whose credentials have expired for certain.
     pub fn expire(&mut self, watermark: EventTime) {
-        while self.order.front().is_some_and(|(issued, _)| issued.plus(self.lifetime) < watermark) {
-            if let Some((_, key)) = self.order.pop_front() {
+        while self.order.first().is_some_and(|(expiry, _)| *expiry < watermark) {
+            if let Some((_, key)) = self.order.pop_first() {
                 self.shared.grants.remove(&key);
             }
         }
@@ -190,7 +233,7 @@ impl GrantKeeper {
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((_, key)) = self.order.pop_front() {
+        if let Some((_, key)) = self.order.pop_first() {
             self.shared.grants.remove(&key);
             self.evicted += 1;
         }
@@ -208,14 +251,14 @@ mod tests {
     #[test]
     fn grants_are_bounded_expire_and_chain() {
         let shared = Arc::new(Shared::default());
-        let mut keeper = GrantKeeper::new(Arc::clone(&shared), 2, 100);
+        let mut keeper = GrantKeeper::new(Arc::clone(&shared), 2, 2_000);
         keeper.insert("A".into(), grant(None, 0));
         keeper.insert("B".into(), grant(Some("A"), 50));
         assert_eq!(shared.chain("B").len(), 2);
         keeper.insert("C".into(), grant(Some("C"), 60));
         assert_eq!((keeper.evicted(), shared.has_grant("A")), (1, false));
         assert_eq!(shared.chain("C").len(), CHAIN_MAX + 1, "a chain to itself ends");
-        keeper.expire(EventTime::from_unix(155));
+        keeper.expire(EventTime::from_unix(2_055));
         assert_eq!((shared.has_grant("B"), shared.has_grant("C")), (false, true));
     }
 }

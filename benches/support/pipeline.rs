@@ -5,7 +5,7 @@ use std::sync::Arc;
 use geophone::cloudtrail::{Decoder, Limits};
 use geophone::engine::{Engine, EngineSettings, Report};
 use geophone::observation::Observer;
-use geophone::policy::DepartmentTable;
+use geophone::policy::{DepartmentTable, PolicyBook};
 use geophone::time::{EventTime, Now};
 
 use super::Records;
@@ -13,9 +13,9 @@ use super::Records;
 pub fn settings() -> EngineSettings {
     let rows = ["legal", "compliance", "finance", "marketing", "engineering", "research"];
     EngineSettings {
-        departments: Arc::new(DepartmentTable::new(
+        policy: Arc::new(PolicyBook::of_table(DepartmentTable::new(
             rows.map(|name| (name.to_owned(), vec!["anthropic.*".to_owned(), "amazon.*".to_owned(), "*".to_owned()])),
-        )),
+        ))),
         dedup_capacity: 1 << 18,
         ..EngineSettings::default()
     }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::record::{Alert, Status};
 use crate::cloudtrail::lenient::cut;
 use crate::identity::Department;
+use crate::policy::Verdict;
 
 /// SNS's limit for a message with its attributes.
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
@@ -128,6 +129,9 @@ fn rows(alert: &Alert) -> Vec<(&'static str, String)> {
     let who = &alert.who;
     let mut rows = vec![("Who", clean(&format!("{} ({})", who.person.as_ref().unwrap_or(&who.actor.name), who.actor.kind.label())))];
     rows.push(("Department", department(alert)));
+    if let Some(manager) = &alert.who.manager {
+        rows.push(("Manager", clean(manager)));
+    }
     let mut row = |name, value: String| {
         if !value.is_empty() {
             rows.push((name, value));
@@ -143,7 +147,7 @@ fn rows(alert: &Alert) -> Vec<(&'static str, String)> {
         row("Refused", clean(format!("{} {}", denial.spoken(), denial.policy_arn.as_deref().unwrap_or("")).trim_end()));
     }
     if let Some(policy) = &alert.policy {
-        row("Policy", clean(&format!("{}: {}", policy.label(), policy.statement().or(policy.why()).unwrap_or(""))));
+        row("Policy", clean(&spoken_verdict(policy)));
     }
     if alert.channels.len() > 1 {
         row("Steps", clean(&alert.channels.join(", then ")));
@@ -158,6 +162,12 @@ fn rows(alert: &Alert) -> Vec<(&'static str, String)> {
     row("Confidence", format!("{:?}", alert.confidence).to_ascii_lowercase());
     row("Techniques", alert.techniques.join(", "));
     rows
+}
+
+/// The verdict with what decided: `implicit-deny: no identity-based policy allows bedrock:InvokeModel`.
+fn spoken_verdict(policy: &Verdict) -> String {
+    let reasons = [&policy.statement, &policy.why].into_iter().flatten().map(|text| &**text).collect::<Vec<_>>().join(", ");
+    if reasons.is_empty() { policy.decision.label().to_owned() } else { format!("{}: {reasons}", policy.decision.label()) }
 }
 
 fn department(alert: &Alert) -> String {
@@ -242,6 +252,20 @@ fn next_steps(alert: &Alert) -> Vec<&'static str> {
             "Ask the person whether a program of theirs is running",
             "If not: revoke the role's sessions and sign the user out in Cognito",
             "Look at the models and the source address of these calls",
+        ],
+        D::Offboarded => vec![
+            "Revoke the role's older sessions (AWSRevokeOlderSessions): disabling the user does not end them",
+            "Ask the manager whether the person, or a program of theirs, is still at work",
+            "Look at what was called since the removal",
+        ],
+        D::Perimeter => vec![
+            "Find out from where the call came: a program outside the network, or a stolen credential",
+            "Close the way with aws:SourceVpce, aws:RequestedRegion or aws:SecureTransport conditions in the role's policy",
+        ],
+        D::SessionTheft => vec![
+            "Revoke the role's older sessions (AWSRevokeOlderSessions) at once; the thief's keys last until they expire",
+            "Ask the person, or the owner of the instance, which of the two places is theirs",
+            "On an instance: require metadata version 2 (IMDSv2) and look for server-side request forgery",
         ],
         D::Unattributed => vec![
             "Find who holds the credential; deactivate the key if nobody does",

@@ -259,9 +259,9 @@ impl<'a> Line<'a> {
                 .as_ref()
                 .map(|denial| DenialLine { kind: denial.kind.label(), by: denial.by.and_then(crate::bedrock::DeniedBy::label) }),
             policy: alert.policy.as_ref().map(|policy| PolicyLine {
-                verdict: policy.label(),
-                statement: policy.statement(),
-                why: policy.why(),
+                verdict: policy.decision.label(),
+                statement: policy.statement.as_deref(),
+                why: policy.why.as_deref(),
             }),
             account: some(&alert.account),
             region: some(&alert.region),

@@ -27,6 +27,7 @@ fn finding(subject: &str, time: i64, severity: Severity) -> Finding {
             issuer: "".into(),
             access_key_id: "ASIA1".into(),
             department: Department::Known { name: "legal".into(), source: DepartmentSource::SessionTag },
+            manager: None,
         },
         model: None,
         denial: None,

@@ -137,6 +137,8 @@ pub struct Invocation {
     pub operation: Operation,
     /// The model, where the record names one.
     pub model: Option<Arc<Model>>,
+    /// The resource that is not a model: knowledge base, agent alias, flow, guardrail, prompt, project.
+    pub resource: Option<Arc<str>>,
     /// How it ended.
     pub outcome: Outcome,
     /// Tokens, where the record itself has them.
@@ -151,6 +153,8 @@ pub struct Invocation {
     pub user_agent: Arc<str>,
     /// The VPC endpoint that the call came through.
     pub vpc_endpoint: Option<Arc<str>>,
+    /// TLS version, as `TLSv1.3`.
+    pub tls: Option<Arc<str>>,
     /// Whether a Bedrock API key (bearer token) made the call.
     pub with_bearer_token: bool,
 }

@@ -23,7 +23,7 @@ const MODEL_ID_BYTES_MAX: usize = 256;
 
 /// Areas that prefix the id of a cross-region inference profile ("Supported Regions and models for inference
 /// profiles", Bedrock User Guide).
-const AREAS: [&str; 10] = ["us", "eu", "apac", "jp", "au", "ca", "sa", "us-gov", "global", "in"];
+pub const AREAS: [&str; 10] = ["us", "eu", "apac", "jp", "au", "ca", "sa", "us-gov", "global", "in"];
 
 /// What a caller's `modelId` means.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

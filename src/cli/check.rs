@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
-use super::{Exit, Failure, load_settings};
+use super::{Exit, Failure, Loaded, load};
 use crate::config::Settings;
 
 /// Reads the configuration and everything that it names, and says what it found.
 pub fn check(config: &Path) -> Result<Exit, Failure> {
-    let settings = load_settings(config)?;
+    let Loaded { settings, notices, .. } = load(config)?;
     println!("{}: no mistakes", config.display());
+    for notice in &notices {
+        println!("warning: {notice}");
+    }
     for line in remarks(&settings) {
         println!("note: {line}");
     }
@@ -25,7 +28,7 @@ fn remarks(settings: &Settings) -> Vec<String> {
     };
     remark(settings.streams.is_empty(), "no [[streams]]: `run` has nothing to read; `replay` and `warm` work");
     remark(settings.topics.is_empty(), "no [[topics]]: alerts are logged and shown on the page, and page nobody");
-    remark(settings.engine.departments.departments().next().is_none(), "no [departments]: cross-department stays silent");
+    remark(settings.engine.policy.is_empty(), "no [policy] documents and no [departments]: cross-department knows no model's owner");
     remark(
         settings.streams.iter().any(|stream| stream.arn.is_none()),
         "a stream has no arn: policies on the stream's ARN may refuse GetRecords",

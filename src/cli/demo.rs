@@ -30,7 +30,7 @@ use crate::engine::{Engine, Report};
 use crate::finding::Severity;
 use crate::identity::Directory;
 use crate::observation::Observer;
-use crate::policy::DepartmentTable;
+use crate::policy::{DepartmentTable, PolicyBook};
 use crate::snapshot::Snapshot;
 use crate::storage::StateFolder;
 use crate::telemetry::start_log;
@@ -163,7 +163,7 @@ async fn serve_kinesis() -> Result<String, Failure> {
 fn settings(company: &Company, kinesis: &str, sns: &str, format: Format) -> Result<Settings, Failure> {
     let mut settings = Settings::default();
     let departments = company.departments().iter().map(|department| (department.name.clone(), department.models.clone()));
-    settings.engine.departments = Arc::new(DepartmentTable::new(departments));
+    settings.engine.policy = Arc::new(PolicyBook::of_table(DepartmentTable::new(departments)));
     settings.streams =
         vec![Stream { name: STREAM.to_owned(), arn: None, region: None, endpoint: Some(kinesis.to_owned()), start: Start::TrimHorizon }];
     settings.topics = vec![Topic {

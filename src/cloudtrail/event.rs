@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::lenient::{self, Count, Flag, Pairs, Text, TextList, lenient_object, scalars_are_default};
+use super::lenient::{self, Count, Flag, Pairs, Present, Text, TextList, lenient_object, scalars_are_default};
 use super::user_identity::UserIdentity;
 
 lenient_object! {
@@ -63,6 +63,33 @@ lenient_object! {
         /// The Cognito identity of GetCredentialsForIdentity.
         "identityId" => identity_id: Text<'a>,
         "durationSeconds" => duration_seconds: Count,
+        /// An inline session policy, and managed ones: they narrow what the session may do.
+        "policy" => policy: Present,
+        "policyArns" => policy_arns: Present,
+        /// Whom an administrative call of Cognito, Identity Center or IAM is about.
+        "username" => username: Text<'a>,
+        "userName" => user_name: Text<'a>,
+        "userId" => user_id: Text<'a>,
+        "memberId" => member_id: MemberId<'a>,
+        "principalId" => principal_id: Text<'a>,
+        "groupName" => group_name: Text<'a>,
+        "accessKeyId" => access_key_id: Text<'a>,
+        "status" => status: Text<'a>,
+        /// What a call on agents, knowledge bases, flows, guardrails and prompts names, where `resources` is empty.
+        "knowledgeBaseId" => knowledge_base_id: Text<'a>,
+        "agentId" => agent_id: Text<'a>,
+        "agentAliasId" => agent_alias_id: Text<'a>,
+        "guardrailIdentifier" => guardrail_identifier: Text<'a>,
+        "flowIdentifier" => flow_identifier: Text<'a>,
+        "flowAliasIdentifier" => flow_alias_identifier: Text<'a>,
+        "promptIdentifier" => prompt_identifier: Text<'a>,
+    }
+}
+
+lenient_object! {
+    /// A member of an Identity Center group.
+    pub struct MemberId<'a> {
+        "userId" => user_id: Text<'a>,
     }
 }
 
@@ -75,6 +102,8 @@ lenient_object! {
         "subjectFromWebIdentityToken" => subject_from_web_identity_token: Text<'a>,
         /// NameID of a SAML assertion.
         "subject" => subject: Text<'a>,
+        /// `persistent`, `transient`, …: a transient NameID names nobody the next time.
+        "subjectType" => subject_type: Text<'a>,
         "identityId" => identity_id: Text<'a>,
     }
 }
@@ -102,6 +131,8 @@ lenient_object! {
         "cacheReadInputTokens" => cache_read_input_tokens: Count,
         "cacheWriteInputTokens" => cache_write_input_tokens: Count,
         "callWithBearerToken" => call_with_bearer_token: Flag,
+        /// The user-pool subject that an administrative call of Cognito is about.
+        "sub" => sub: Text<'a>,
     }
 }
 
@@ -144,6 +175,8 @@ pub struct Resources<'a> {
     pub first_arn: Text<'a>,
     /// ARN of the first resource of type `AWS::Bedrock::Model`.
     pub model_arn: Text<'a>,
+    /// ARN of the first resource that is Bedrock's and no model: knowledge base, agent alias, guardrail, project, ….
+    pub bedrock_arn: Text<'a>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Resources<'a> {
@@ -159,6 +192,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Resources<'a> {
                 while let Some(resource) = seq.next_element::<Resource<'de>>()? {
                     if resource.kind.as_str() == "AWS::Bedrock::Model" && found.model_arn.is_empty() {
                         found.model_arn = resource.arn.clone();
+                    }
+                    let is_bedrocks = resource.kind.as_str().starts_with("AWS::Bedrock") || resource.arn.as_str().contains(":bedrock");
+                    if is_bedrocks && resource.kind.as_str() != "AWS::Bedrock::Model" && found.bedrock_arn.is_empty() {
+                        found.bedrock_arn = resource.arn.clone();
                     }
                     if found.first_arn.is_empty() {
                         found.first_arn = resource.arn;

@@ -34,8 +34,18 @@ lenient_object! {
         "sessionIssuer" => session_issuer: SessionIssuer<'a>,
         "webIdFederationData" => web_id_federation_data: WebIdFederationData<'a>,
         "sourceIdentity" => source_identity: Text<'a>,
+        "attributes" => attributes: SessionAttributes<'a>,
         /// `"1.0"` or `"2.0"`: credentials that the instance metadata service handed out.
         "ec2RoleDelivery" => ec2_role_delivery: Text<'a>,
+    }
+}
+
+lenient_object! {
+    /// When and how a session began.
+    pub struct SessionAttributes<'a> {
+        "creationDate" => creation_date: Text<'a>,
+        /// `"true"` or `"false"`: a string.
+        "mfaAuthenticated" => mfa_authenticated: Text<'a>,
     }
 }
 
@@ -86,6 +96,15 @@ impl UserIdentity<'_> {
             return self.principal_id.as_str().split_once(':').map_or("", |(_, name)| name);
         }
         ""
+    }
+
+    /// The user-pool subject behind a Cognito identity, where the token's `amr` claim is on the record: it lists
+    /// `cognito-idp.REGION.amazonaws.com/POOL:CognitoSignIn:SUB`.
+    pub fn user_pool_sub(&self) -> Option<&str> {
+        let attributes = &self.session_context.web_id_federation_data.attributes.0;
+        let (_, amr) = attributes.iter().find(|(key, _)| key.as_str() == "cognito-identity.amazonaws.com:amr")?;
+        let (_, behind) = amr.as_str().split_once(":CognitoSignIn:")?;
+        behind.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next().filter(|sub| !sub.is_empty())
     }
 
     /// The Cognito identity id (`region:uuid`) that a federated session carries on every call.

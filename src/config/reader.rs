@@ -213,6 +213,15 @@ impl<'d, 't> Section<'d, 't> {
         self.section(key, read).unwrap_or_default()
     }
 
+    /// A table of lists of texts: `"pattern" = ["file", …]`, in order.
+    pub(super) fn lists(&mut self, key: &str) -> Vec<(String, Vec<String>)> {
+        let read = |section: &mut Section<'d, 't>| {
+            let names: Vec<String> = section.table.iter().map(|(name, _)| name.to_owned()).collect();
+            names.into_iter().filter_map(|name| section.texts(&name).map(|values| (name, values))).collect()
+        };
+        self.section(key, read).unwrap_or_default()
+    }
+
     fn enter<T>(&self, key: &str, table: &'d dyn TableLike, span: Option<Range<usize>>, read: impl FnOnce(&mut Section<'d, 't>) -> T) -> T {
         let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
         let mut section = Section { reader: self.reader, table, path, span, known: Vec::new() };

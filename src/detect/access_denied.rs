@@ -9,9 +9,8 @@ use std::fmt::Write as _;
 
 use crate::bedrock::{Denial, DenialKind};
 use crate::finding::{Confidence, DetectorId, Enrichment, Finding, Fingerprint, Severity, Signal, Who};
-use crate::identity::{Attribution, Caller};
+use crate::identity::Caller;
 use crate::observation::{Call, table_hash};
-use crate::policy::Verdict;
 use crate::state::{ActorState, CredentialState};
 use crate::stats::ring::BUCKET;
 
@@ -35,26 +34,25 @@ pub fn fingerprint(caller: &Caller) -> Fingerprint {
 }
 
 impl InstantDetector for AccessDenied {
-    fn judge_instantly(&self, judged: &Judged<'_>, credential: &mut CredentialState, context: &Context<'_>, out: &mut Vec<Signal>) {
+    fn judge_instantly(&self, judged: &Judged<'_>, credential: &mut CredentialState, _context: &Context<'_>, out: &mut Vec<Signal>) {
         let invocation = &judged.call.invocation;
         let Some(denial) = invocation.outcome.denial() else { return };
         let model = invocation.model.as_ref().map(|model| table_hash(&model.id));
         credential.refuse(invocation.time, model, table_hash(&invocation.region));
-        let policy = verdict(judged.call, judged.who, context);
-        if let Some(remark) = policy.as_ref().and_then(|policy| ownership(judged.call, policy)) {
+        if let Some(remark) = ownership(judged) {
             credential.ownership = Some(remark);
         }
         let pace = credential.denies.largest_around(invocation.time.slot(BUCKET), 2).0;
 
         let mut finding = Finding::about(DetectorId::AccessDenied, judged.call, judged.who, fingerprint(&judged.call.caller));
-        finding.severity = severity(judged.call, denial, credential, pace).max(owner_severity(policy.as_ref()));
+        finding.severity = severity(judged.call, denial, credential, pace).max(owner_severity(judged));
         credential.worst = credential.worst.max(Some(finding.severity));
         finding.severity = credential.worst.unwrap_or(finding.severity);
         finding.confidence = if denial.kind == DenialKind::Unknown { Confidence::Medium } else { Confidence::High };
         finding.title = format!("{}: {}", channel(credential, pace), finding.who.spoken());
         finding.channel = channel(credential, pace).to_owned();
         finding.explanation = explanation(judged.call, denial, credential, pace, &finding.who);
-        finding.policy = policy;
+        finding.policy.clone_from(&judged.ruling.verdict);
         finding.onset = credential.onset;
         finding.story_events = Some(credential.total);
         finding.techniques.push("T1078.004".to_owned());
@@ -72,19 +70,16 @@ impl InstantDetector for AccessDenied {
 
 impl Detector for AccessDenied {
     /// Never counts a refusal again: it only adds who it was.
-    fn judge(&self, judged: &Judged<'_>, _actor: &mut ActorState, context: &Context<'_>, out: &mut Vec<Signal>) {
+    fn judge(&self, judged: &Judged<'_>, _actor: &mut ActorState, _context: &Context<'_>, out: &mut Vec<Signal>) {
         if !judged.was_pending || judged.call.invocation.outcome.denial().is_none() {
             return;
         }
-        let policy = verdict(judged.call, judged.who, context);
-        let severity = owner_severity(policy.as_ref());
-        let remark = policy.as_ref().and_then(|policy| ownership(judged.call, policy));
         out.push(Signal::Enrichment(Box::new(Enrichment {
             fingerprint: fingerprint(&judged.call.caller),
             who: Who::new(&judged.call.caller, judged.who),
-            policy,
-            severity,
-            remark,
+            policy: judged.ruling.verdict.clone(),
+            severity: owner_severity(judged),
+            remark: ownership(judged),
             time: judged.call.invocation.time,
         })));
     }
@@ -104,18 +99,18 @@ fn severity(call: &Call, denial: &Denial, credential: &CredentialState, pace: u3
 }
 
 /// A try at somebody else's model is high.
-fn owner_severity(policy: Option<&Verdict>) -> Severity {
-    if policy.is_some_and(|policy| !policy.owners().is_empty()) { Severity::High } else { Severity::Informational }
+fn owner_severity(judged: &Judged<'_>) -> Severity {
+    if is_somebody_elses(judged) { Severity::High } else { Severity::Informational }
 }
 
-fn verdict(call: &Call, who: &Attribution, context: &Context<'_>) -> Option<Verdict> {
-    let model = call.invocation.model.as_ref()?;
-    Some(context.departments.verdict(who.department.name()?, model))
+/// The policy refuses it to this department for certain, and gives it to another.
+fn is_somebody_elses(judged: &Judged<'_>) -> bool {
+    let is_denied = judged.ruling.verdict.as_ref().is_some_and(|verdict| verdict.decision.is_deny());
+    is_denied && judged.who.department.name().is_some() && !judged.ruling.owners.is_empty()
 }
 
-fn ownership(call: &Call, policy: &Verdict) -> Option<String> {
-    let owners = policy.owners();
-    (!owners.is_empty()).then(|| format!("{} belongs to {}", call.invocation.model_name(), owners.join(", ")))
+fn ownership(judged: &Judged<'_>) -> Option<String> {
+    is_somebody_elses(judged).then(|| format!("{} belongs to {}", judged.call.invocation.model_name(), judged.ruling.owners.join(", ")))
 }
 
 /// What kind of story it is by now.

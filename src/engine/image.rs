@@ -1,17 +1,20 @@
 //! An engine as a value: everything that a snapshot keeps, in a fixed order, so that the same state gives the same bytes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::inputs::Inputs;
+use super::joining::JoiningImage;
+use super::verdicts::VerdictShare;
 use super::waiting::{Held, PairsImage};
 use super::worker::{self, WorkersImage};
 use super::{Engine, EngineSettings};
 use crate::alerting::AlertingImage;
 use crate::detect::{CohortKey, CohortViews};
-use crate::state::GrantsImage;
+use crate::identity::Unknown;
+use crate::observation::Call;
+use crate::state::DepartmentUses;
 use crate::stats::cohort::CohortImage;
 use crate::stats::dedup::DedupImage;
 use crate::stats::{Cohort, CohortView, Dedup};
@@ -23,8 +26,11 @@ pub struct EngineImage {
     dedup: DedupImage,
     pairs: PairsImage,
     held: Held,
-    given_up: Vec<Arc<str>>,
-    grants: GrantsImage,
+    joining: JoiningImage,
+    /// Latest calls of people; who made them is worked out again.
+    recent: Vec<Box<Call>>,
+    departments: DepartmentUses,
+    verdicts: VerdictShare,
     workers: WorkersImage,
     cohorts: Vec<(CohortKey, CohortImage)>,
     closed_day: i64,
@@ -45,8 +51,10 @@ impl Engine {
             dedup: self.dedup.image(),
             pairs: self.pairs.image(),
             held: self.held.clone(),
-            given_up: self.given_up.iter().cloned().collect(),
-            grants: self.grants.image(),
+            joining: self.joining.image(),
+            recent: self.recent.image(),
+            departments: self.departments.clone(),
+            verdicts: self.verdicts.clone(),
             workers: worker::image(&self.workers),
             cohorts: cohorts.into_iter().collect(),
             closed_day: self.views.closed_day,
@@ -63,8 +71,14 @@ impl Engine {
         engine.dedup = Dedup::restore(&image.dedup, engine.settings.dedup_capacity);
         engine.pairs.restore(image.pairs);
         engine.held = image.held;
-        engine.given_up = image.given_up.into_iter().collect();
-        engine.grants.restore(image.grants);
+        let watermark = engine.inputs.watermark();
+        engine.joining.restore(image.joining, watermark);
+        for call in image.recent {
+            let known = engine.joining.attribute(&call, Unknown::NoGrant);
+            engine.recent.note(call, &known);
+        }
+        engine.departments = image.departments;
+        engine.verdicts = image.verdicts;
         worker::restore(&mut engine.workers, image.workers);
         engine.cohorts = image.cohorts.iter().map(|(key, image)| (key.clone(), Cohort::restore(image))).collect();
         engine.views = CohortViews {

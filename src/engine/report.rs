@@ -1,10 +1,15 @@
 //! What an engine did: counts and alerts, returned and never acted on.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::alerting::{Alert, Status};
+use crate::bedrock::EventId;
 use crate::finding::{DetectorId, Finding, Severity};
-use crate::identity::Unknown;
+use crate::identity::{Attribution, Department, DepartmentSource, Unknown};
+use crate::observation::Call;
+use crate::policy::{Decision, Ruling, Verdict};
+use crate::time::EventTime;
 
 /// Counts since the report was made. Names are those of `--summary` and of the metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +28,12 @@ pub struct Counts {
     pub future: u64,
     /// Records that issued credentials.
     pub grants: u64,
+    /// Records that removed somebody.
+    pub removals: u64,
+    /// What policy said about calls, by decision; nothing where there is no policy.
+    pub verdicts: BTreeMap<Decision, u64>,
+    /// Calls whose department is known, by where it comes from.
+    pub sources: BTreeMap<DepartmentSource, u64>,
     /// Companion records of streaming calls.
     pub companions: u64,
     /// Companions or streaming calls whose other half never came.
@@ -42,6 +53,21 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Counts how far a call was attributed, and what policy said.
+    pub fn attribute(&mut self, who: &Attribution, verdict: Option<&Verdict>) {
+        self.person += u64::from(who.person.is_some());
+        match &who.department {
+            Department::Known { source, .. } => {
+                self.department += 1;
+                *self.sources.entry(*source).or_default() += 1;
+            }
+            Department::Unknown(why) => *self.unknown.entry(*why).or_default() += 1,
+        }
+        if let Some(verdict) = verdict {
+            *self.verdicts.entry(verdict.decision).or_default() += 1;
+        }
+    }
+
     /// Adds `other` to these counts.
     pub fn add(&mut self, other: &Self) {
         self.events += other.events;
@@ -51,6 +77,9 @@ impl Counts {
         self.out_of_order += other.out_of_order;
         self.future += other.future;
         self.grants += other.grants;
+        self.removals += other.removals;
+        add_map(&mut self.verdicts, &other.verdicts);
+        add_map(&mut self.sources, &other.sources);
         self.companions += other.companions;
         self.unpaired += other.unpaired;
         self.person += other.person;
@@ -77,4 +106,33 @@ pub struct Report {
     pub alerts: Vec<Alert>,
     /// Findings, where the engine was asked to keep them.
     pub findings: Vec<Finding>,
+    /// Every call with who made it, where the engine was asked to keep them.
+    pub calls: Vec<AttributedCall>,
+}
+
+/// A call and who made it, for whoever asks about every call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttributedCall {
+    /// CloudTrail's id of it.
+    pub event_id: Option<EventId>,
+    /// When it was made.
+    pub time: EventTime,
+    /// The person.
+    pub person: Option<Arc<str>>,
+    /// The department.
+    pub department: Department,
+    /// What policy says about it.
+    pub decision: Option<Decision>,
+}
+
+impl AttributedCall {
+    pub(super) fn new(call: &Call, who: &Attribution, ruling: &Ruling) -> Self {
+        Self {
+            event_id: call.invocation.event_id.clone(),
+            time: call.invocation.time,
+            person: who.person.clone(),
+            department: who.department.clone(),
+            decision: ruling.verdict.as_ref().map(|verdict| verdict.decision),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::alerting::AlertSettings;
 use crate::detect::DetectorSettings;
 use crate::identity::{Directory, IdentitySettings};
-use crate::policy::DepartmentTable;
+use crate::policy::PolicyBook;
 use crate::time::{HOUR, MINUTE};
 
 /// Settings of an engine. Times in seconds of event time.
@@ -37,8 +37,12 @@ pub struct EngineSettings {
     pub identity: IdentitySettings,
     /// Known people.
     pub directory: Arc<Directory>,
-    /// Which department may use which model.
-    pub departments: Arc<DepartmentTable>,
+    /// What may be called: documents and table.
+    pub policy: Arc<PolicyBook>,
+    /// Share of verdicts in an hour that may be unknown before it is an alert.
+    pub unknown_share_max: f64,
+    /// Whether every call is kept in the report with who made it.
+    pub keep_calls: bool,
     /// Settings of the detectors.
     pub detectors: DetectorSettings,
     /// Life cycle of alerts.
@@ -61,7 +65,9 @@ impl Default for EngineSettings {
             keep_findings: false,
             identity: IdentitySettings::default(),
             directory: Arc::default(),
-            departments: Arc::default(),
+            policy: Arc::default(),
+            unknown_share_max: 0.2,
+            keep_calls: false,
             detectors: DetectorSettings::default(),
             alerts: AlertSettings::default(),
         }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::detect::{CohortKey, Context, Detectors, Judged};
 use crate::finding::{Digest128, Signal};
 use crate::identity::ActorKey;
-use crate::state::{ActorState, CredentialState, Probation, Table};
+use crate::state::{ActorState, CredentialState, KeyState, Probation, Table};
 use crate::stats::ring::BUCKET;
 
 /// One of an engine's workers.
@@ -15,6 +16,7 @@ use crate::stats::ring::BUCKET;
 pub struct Worker {
     actors: Probation<ActorKey, ActorState>,
     credentials: Table<Digest128, CredentialState>,
+    keys: Table<Arc<str>, KeyState>,
 }
 
 /// What a snapshot keeps of all workers together: how many there are may change between two runs.
@@ -22,6 +24,7 @@ pub struct Worker {
 pub struct WorkersImage {
     actors: Vec<(bool, ActorState)>,
     credentials: Vec<(Digest128, CredentialState)>,
+    keys: Vec<(Arc<str>, KeyState)>,
 }
 
 /// How many actors and credentials there are and were lost.
@@ -42,7 +45,11 @@ pub struct Occupancy {
 impl Worker {
     /// A worker for at most so many actors and credentials.
     pub fn new(actors_max: usize, credentials_max: usize) -> Self {
-        Self { actors: Probation::with_capacity(actors_max), credentials: Table::with_capacity(credentials_max) }
+        Self {
+            actors: Probation::with_capacity(actors_max),
+            credentials: Table::with_capacity(credentials_max),
+            keys: Table::with_capacity(credentials_max),
+        }
     }
 
     /// The instant tap: a refused call, by its credential.
@@ -57,6 +64,23 @@ impl Worker {
         let state = self.credentials.get_or_insert_with(&credential, CredentialState::default);
         for detector in &detectors.instant {
             detector.judge_instantly(judged, state, context, out);
+        }
+    }
+
+    /// The instant tap: any call, by its credential.
+    pub fn use_key(&mut self, judged: &Judged<'_>, detectors: &Detectors, context: &Context<'_>, out: &mut Vec<Signal>) {
+        let state = self.keys.get_or_insert_with(judged.call.caller.credential(), KeyState::default);
+        for detector in &detectors.keys {
+            detector.judge_key(judged, state, context, out);
+        }
+    }
+
+    /// A call that was pending at the instant tap is settled: what was said about its credential learns whose it is.
+    pub fn enrich_key(&mut self, judged: &Judged<'_>, detectors: &Detectors, out: &mut Vec<Signal>) {
+        if let Some(state) = self.keys.get_mut(judged.call.caller.credential()) {
+            for detector in &detectors.keys {
+                detector.enrich(judged, state, out);
+            }
         }
     }
 
@@ -108,14 +132,21 @@ pub fn image(workers: &[Worker]) -> WorkersImage {
     let mut credentials: Vec<_> =
         workers.iter().flat_map(|worker| worker.credentials.iter()).map(|(key, state)| (*key, state.clone())).collect();
     credentials.sort_unstable_by_key(|(key, _)| *key);
-    WorkersImage { actors, credentials }
+    let mut keys: Vec<_> =
+        workers.iter().flat_map(|worker| worker.keys.iter()).map(|(key, state)| (Arc::clone(key), state.clone())).collect();
+    keys.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    WorkersImage { actors, credentials, keys }
 }
 
 /// Gives every actor and credential to the worker that owns it.
 pub fn restore(workers: &mut [Worker], image: WorkersImage) {
     let count = workers.len() as u64;
     // Least recently used first, so that what does not fit any more is the oldest.
-    let WorkersImage { mut actors, mut credentials } = image;
+    let WorkersImage { mut actors, mut credentials, mut keys } = image;
+    keys.sort_by_key(|(_, state)| state.last);
+    for (key, state) in keys {
+        workers[(key_hash(&key) % count) as usize].keys.get_or_insert_with(&key, || state);
+    }
     actors.sort_by_key(|(_, state)| state.last);
     credentials.sort_by_key(|(_, state)| state.last);
     for (settled, state) in actors {
@@ -126,6 +157,11 @@ pub fn restore(workers: &mut [Worker], image: WorkersImage) {
     for (key, state) in credentials {
         workers[(credential_hash(key) % count) as usize].credentials.get_or_insert_with(&key, || state);
     }
+}
+
+/// The hash that decides which worker owns what is known about a key's use; the same on every machine.
+pub fn key_hash(credential: &str) -> u64 {
+    xxh3_64(credential.as_bytes())
 }
 
 /// The hash that decides which worker owns a credential.

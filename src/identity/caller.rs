@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cloudtrail::lenient::cut;
 use crate::cloudtrail::{Arn, UserIdentity};
+use crate::time::EventTime;
 
 /// Longest identity string that is kept, in bytes. ARNs may have 2,048, real ones stay under 200.
 const NAME_BYTES_MAX: usize = 512;
@@ -103,6 +104,8 @@ pub struct Caller {
     pub account: Arc<str>,
     /// Cognito identity id that the session carries on every call.
     pub cognito_identity: Option<Arc<str>>,
+    /// The user-pool subject behind that identity, where the record shows it.
+    pub user_pool_sub: Option<Arc<str>>,
     /// `sourceIdentity`, which survives role chaining.
     pub source_identity: Option<Arc<str>>,
     /// Identity Center user that the call was made for.
@@ -112,6 +115,18 @@ pub struct Caller {
     /// Credentials that an instance or a function got from its environment, by AWS's own word. A session's name alone
     /// is no proof: whoever assumes a role chooses it.
     pub is_machine: bool,
+    /// When the session began, by the record's own account.
+    pub issued: Option<EventTime>,
+    /// Whether it began with a second factor, where the record says so.
+    pub with_mfa: Option<bool>,
+}
+
+fn with_mfa(identity: &UserIdentity<'_>) -> Option<bool> {
+    match identity.session_context.attributes.mfa_authenticated.as_str() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
 }
 
 impl Caller {
@@ -133,10 +148,13 @@ impl Caller {
             user_name: keep(identity.user_name.as_str()),
             account: keep(identity.account_id.as_str()),
             cognito_identity: identity.cognito_identity_id().map(keep),
+            user_pool_sub: identity.user_pool_sub().map(keep),
             source_identity: keep_some(context.source_identity.as_str()),
             identity_center_user: keep_some(identity.on_behalf_of.user_id.as_str()),
             invoked_by: keep_some(identity.invoked_by.as_str()),
             is_machine: is_machine(kind, identity),
+            issued: EventTime::parse(context.attributes.creation_date.as_str()),
+            with_mfa: with_mfa(identity),
         }
     }
 
@@ -158,6 +176,9 @@ impl Caller {
             && same_some(&self.identity_center_user, identity.on_behalf_of.user_id.as_str())
             && same_some(&self.invoked_by, identity.invoked_by.as_str())
             && self.is_machine == is_machine(self.kind, identity)
+            && self.issued == EventTime::parse(context.attributes.creation_date.as_str())
+            && self.with_mfa == with_mfa(identity)
+            && same_some(&self.user_pool_sub, identity.user_pool_sub().unwrap_or(""))
     }
 
     /// Whether the credentials are temporary, so that some record issued them.

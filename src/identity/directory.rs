@@ -1,24 +1,33 @@
 //! The directory file: people that the company knows, with their departments.
 //!
 //! CSV with a header, or a JSON list of objects, with the columns `person` (required), `user_pool_sub`,
-//! `cognito_identity_id`, `department`, `clearance`, `group`, `manager`. Later rows do not replace earlier ones: a
+//! `cognito_identity_id`, `other_ids` (ARNs of IAM users, SAML subjects, Identity Center user ids; separated by blanks),
+//! `department`, `clearance`, `group`, `manager`. Later rows do not replace earlier ones: a
 //! duplicate is an error that names both lines.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Most people that a directory may list.
 const PEOPLE_MAX: usize = 2_000_000;
 
 /// A person of the directory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// The name that alerts show.
     pub person: Arc<str>,
     /// The department, where the file has one.
     pub department: Option<Arc<str>>,
+    /// The clearance, where the file has one. It is shown; policies are judged by the session's tags alone.
+    pub clearance: Option<Arc<str>>,
+    /// The group, where the file has one.
+    pub group: Option<Arc<str>>,
+    /// Whom on-call can ask.
+    pub manager: Option<Arc<str>>,
+    /// The person's name and ids, as records write them.
+    pub ids: Vec<Arc<str>>,
 }
 
 /// Everybody, found by any of their ids.
@@ -58,10 +67,14 @@ pub enum DirectoryError {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Row {
-    person: String,
-    user_pool_sub: String,
-    cognito_identity_id: String,
-    department: String,
+    person: Option<String>,
+    user_pool_sub: Option<String>,
+    cognito_identity_id: Option<String>,
+    other_ids: Option<String>,
+    department: Option<String>,
+    clearance: Option<String>,
+    group: Option<String>,
+    manager: Option<String>,
 }
 
 impl Directory {
@@ -93,19 +106,25 @@ impl Directory {
     }
 
     fn add(&mut self, row: usize, entry: Row, errors: &mut Vec<DirectoryError>) {
-        if entry.person.is_empty() {
+        let Some(person) = entry.person.filter(|person| !person.is_empty()) else {
             return errors.push(DirectoryError::NoPerson { row });
-        }
+        };
+        let some = |text: Option<String>| text.filter(|text| !text.is_empty()).map(Arc::<str>::from);
+        let mut ids: Vec<String> = std::iter::once(person.clone()).chain(entry.user_pool_sub).chain(entry.cognito_identity_id).collect();
+        ids.extend(entry.other_ids.unwrap_or_default().split_whitespace().map(str::to_owned));
+        ids.retain(|id| !id.is_empty());
+        let person = person.into();
         let member = Arc::new(Member {
-            person: entry.person.as_str().into(),
-            department: (!entry.department.is_empty()).then(|| entry.department.into()),
+            person,
+            department: some(entry.department),
+            clearance: some(entry.clearance),
+            group: some(entry.group),
+            manager: some(entry.manager),
+            ids: ids.iter().map(|id| id.as_str().into()).collect(),
         });
-        for id in [entry.person, entry.user_pool_sub, entry.cognito_identity_id] {
-            if id.is_empty() {
-                continue;
-            }
+        for id in ids {
             match self.by_id.get(&id) {
-                Some(other) if other.person != member.person || *other != member => {
+                Some(other) if other != &member => {
                     errors.push(DirectoryError::Duplicate { row, id, other: other.person.to_string() });
                 }
                 Some(_) => {}
@@ -120,6 +139,11 @@ impl Directory {
     /// The person with this name, user-pool sub or Cognito identity id.
     pub fn find(&self, id: &str) -> Option<&Arc<Member>> {
         self.by_id.get(id)
+    }
+
+    /// Everybody, once, in no order.
+    pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
+        self.by_id.iter().filter(|(id, member)| **id == *member.person).map(|(_, member)| member)
     }
 
     /// How many people the directory lists.

@@ -17,11 +17,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::cloudtrail::lenient::{Text, cut};
 use crate::cloudtrail::{Arn, CloudTrailEvent};
-use crate::time::EventTime;
+use crate::time::{EventTime, HOUR};
 
 /// Longest tag key and value ("Passing session tags in AWS STS": 128 and 256 characters).
 const TAG_BYTES_MAX: usize = 1_024;
 const NAME_BYTES_MAX: usize = 512;
+/// Most tags of a session: 50, and as many along the chain.
+const TAGS_MAX: usize = 100;
 
 /// What is known about the holder of an access key. Two records may describe one key (Cognito's enhanced flow writes an
 /// STS and a Cognito record); [`Grant::merge`] joins them in any order.
@@ -31,12 +33,26 @@ pub struct Grant {
     pub tags: Vec<(Arc<str>, Arc<str>)>,
     /// The subject of the identity provider's token or assertion.
     pub subject: Option<Arc<str>>,
+    /// The session's name, where the identity provider asserts it (SAML), so that the caller cannot choose it.
+    pub asserted_name: Option<Arc<str>>,
+    /// ARN of the IAM user that asked.
+    pub parent_user: Option<Arc<str>>,
     /// Who vouched for the subject.
     pub provider: Option<Arc<str>>,
     /// `sourceIdentity` of the session.
     pub source_identity: Option<Arc<str>>,
     /// The Cognito identity id behind the session.
     pub cognito_identity: Option<Arc<str>>,
+    /// The user-pool subject behind that identity, where the record shows it.
+    pub user_pool_sub: Option<Arc<str>>,
+    /// Keys of the tags that go on along a chain of roles.
+    pub transitive: Vec<Arc<str>>,
+    /// Whether the record lists the tags that came along the chain: then nothing is to be added to them.
+    pub lists_incoming: bool,
+    /// Whether a session policy narrows what the session may do.
+    pub has_session_policy: bool,
+    /// How long the session lasts at most, in seconds.
+    pub duration: i64,
     /// The role that was assumed.
     pub role_arn: Arc<str>,
     /// The access key that asked, where a session or a user did: the parent in a role chain.
@@ -62,15 +78,32 @@ impl Grant {
         let mut grant = Self {
             tags: tags_of(event),
             source_identity: some(&asked.source_identity).or_else(|| some(&who.session_context.source_identity)),
+            user_pool_sub: who.user_pool_sub().map(keep),
+            transitive: asked
+                .transitive_tag_keys
+                .0
+                .iter()
+                .filter(|key| !key.is_empty())
+                .take(TAGS_MAX)
+                .map(|key| keep(key.as_str()))
+                .collect(),
+            lists_incoming: !asked.incoming_transitive_tags.0.is_empty(),
+            has_session_policy: asked.policy.0 || asked.policy_arns.0,
+            duration: duration(event),
             role_arn: keep(asked.role_arn.as_str()),
             parent_key: some(&who.access_key_id),
+            parent_user: some(&who.arn).filter(|_| who.kind.as_str() == "IAMUser"),
             for_service: who.kind.as_str() == "AWSService",
             issued: time,
             from_sts: true,
             ..Self::default()
         };
         match (event.event_source.as_str(), event.event_name.as_str()) {
-            ("sts.amazonaws.com", "AssumeRole") => {}
+            ("sts.amazonaws.com", "AssumeRole") => {
+                // Who the session before this one is shows on this record, too.
+                grant.cognito_identity = who.cognito_identity_id().map(keep);
+                grant.asserted_name = identity_center_name(who.arn.as_str()).map(keep);
+            }
             ("sts.amazonaws.com", "AssumeRoleWithWebIdentity") => {
                 grant.subject = some(&answered.subject_from_web_identity_token).or_else(|| some(&who.user_name));
                 grant.provider = some(&who.identity_provider);
@@ -79,7 +112,12 @@ impl Grant {
                 }
             }
             ("sts.amazonaws.com", "AssumeRoleWithSAML") => {
-                grant.subject = some(&answered.subject).or_else(|| some(&who.user_name));
+                let is_transient = answered.subject_type.as_str() == "transient";
+                grant.asserted_name = session_name(answered.assumed_role_user.arn.as_str()).map(keep);
+                grant.subject = some(&answered.subject).or_else(|| some(&who.user_name)).filter(|_| !is_transient);
+                if is_transient {
+                    grant.subject.clone_from(&grant.asserted_name);
+                }
                 grant.provider = some(&who.identity_provider);
             }
             // The federated name is the caller's own text, and a session token changes nothing about whose it is: neither
@@ -112,9 +150,20 @@ impl Grant {
         }
         prefer(&mut self.subject, other.subject);
         prefer(&mut self.provider, other.provider);
+        prefer(&mut self.asserted_name, other.asserted_name);
+        prefer(&mut self.parent_user, other.parent_user);
         prefer(&mut self.source_identity, other.source_identity);
         prefer(&mut self.cognito_identity, other.cognito_identity);
         prefer(&mut self.parent_key, other.parent_key);
+        prefer(&mut self.user_pool_sub, other.user_pool_sub);
+        for key in other.transitive {
+            if !self.transitive.contains(&key) {
+                self.transitive.push(key);
+            }
+        }
+        self.lists_incoming |= other.lists_incoming;
+        self.has_session_policy |= other.has_session_policy;
+        self.duration = self.duration.max(other.duration);
         if self.role_arn.is_empty() {
             self.role_arn = other.role_arn;
         }
@@ -134,6 +183,51 @@ impl Grant {
     }
 }
 
+/// The session's name in the ARN of an assumed role.
+fn session_name(arn: &str) -> Option<&str> {
+    arn.split_once(":assumed-role/")?.1.split_once('/').map(|(_, name)| name).filter(|name| !name.is_empty())
+}
+
+/// Identity Center names a session after its user, and its roles after itself.
+fn identity_center_name(arn: &str) -> Option<&str> {
+    session_name(arn).filter(|_| arn.contains(":assumed-role/AWSReservedSSO_"))
+}
+
+/// How long the session may last. Where the call does not say: 12 hours, the longest that a role allows, and 36 for
+/// GetFederationToken and GetSessionToken of an IAM user ("Temporary security credentials in IAM").
+fn duration(event: &CloudTrailEvent<'_>) -> i64 {
+    let longest = if event.event_name.as_str().starts_with("Get") && event.event_source.as_str() == "sts.amazonaws.com" {
+        36 * HOUR
+    } else {
+        12 * HOUR
+    };
+    event.request_parameters.duration_seconds.0.and_then(|asked| i64::try_from(asked).ok()).map_or(longest, |asked| asked.clamp(0, longest))
+}
+
+/// The tags of a session, given its grant and those that led to it, nearest first: its own, those that came along the
+/// chain, and, where its record does not list them, those that the session before it passes on.
+pub fn session_tags(chain: &[Arc<Grant>]) -> Vec<(Arc<str>, Arc<str>)> {
+    let mut tags: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+    let mut passed_on: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+    for grant in chain.iter().rev() {
+        tags = grant.tags.clone();
+        if !grant.lists_incoming {
+            for (key, value) in passed_on.drain(..) {
+                if !tags.iter().any(|(mine, _)| mine.eq_ignore_ascii_case(&key)) {
+                    tags.push((key, value));
+                }
+            }
+        }
+        // What was passed on to this session goes on from it, and so do the tags that it marks.
+        let goes_on = |key: &str| {
+            let marks = |grant: &Arc<Grant>| grant.transitive.iter().any(|marked| marked.eq_ignore_ascii_case(key));
+            chain.iter().skip_while(|other| !Arc::ptr_eq(other, grant)).any(marks)
+        };
+        passed_on = tags.iter().filter(|(key, _)| goes_on(key)).cloned().collect();
+    }
+    tags
+}
+
 /// The tags of the new session. Own tags come first: a tag that is passed again overrides a transitive one only where
 /// AWS allows it (it does not), so the order never decides.
 fn tags_of(event: &CloudTrailEvent<'_>) -> Vec<(Arc<str>, Arc<str>)> {
@@ -141,7 +235,7 @@ fn tags_of(event: &CloudTrailEvent<'_>) -> Vec<(Arc<str>, Arc<str>)> {
     let mut tags: Vec<(Arc<str>, Arc<str>)> = Vec::new();
     for (key, value) in asked.principal_tags.0.iter().chain(&asked.tags.0).chain(&asked.incoming_transitive_tags.0) {
         let known = tags.iter().any(|(name, _)| name.eq_ignore_ascii_case(key.as_str()));
-        if !known && !key.is_empty() {
+        if !known && !key.is_empty() && tags.len() < TAGS_MAX {
             tags.push((cut(key.as_str(), TAG_BYTES_MAX).into(), cut(value.as_str(), TAG_BYTES_MAX).into()));
         }
     }
@@ -184,6 +278,28 @@ mod tests {
         .expect("a grant");
         assert_eq!(grant.tag("dept").map(|v| &**v), Some("legal"));
         assert_eq!((grant.parent_key.as_deref(), grant.source_identity.as_deref()), (Some("ASIA0"), Some("jo")));
+    }
+
+    #[test]
+    fn only_transitive_tags_go_down_a_chain_whose_records_do_not_list_them() {
+        let session = |tags: &[(&str, &str)], transitive: &[&str], lists_incoming| {
+            Arc::new(Grant {
+                tags: tags.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+                transitive: transitive.iter().map(|key| (*key).into()).collect(),
+                lists_incoming,
+                ..Grant::default()
+            })
+        };
+        let spoken =
+            |chain: &[Arc<Grant>]| session_tags(chain).iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
+        let a = session(&[("dept", "legal"), ("cost", "7")], &["Dept"], false);
+        let b = session(&[("clearance", "2")], &[], false);
+        let c = session(&[], &[], false);
+        assert_eq!(spoken(&[c, Arc::clone(&b), Arc::clone(&a)]), "dept=legal");
+        assert_eq!(spoken(&[b, Arc::clone(&a)]), "clearance=2 dept=legal");
+        let listed = session(&[("dept", "hr")], &[], true);
+        assert_eq!(spoken(&[listed, a]), "dept=hr");
+        assert_eq!(spoken(&[]), "");
     }
 
     #[test]

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use super::actor::{ActorKey, ActorKind};
 use super::caller::{Caller, CallerKind, SessionName};
 use super::directory::{Directory, Member};
-use super::grant::Grant;
+use super::grant::{Grant, session_tags};
+use super::links::Links;
 use crate::glob;
+use crate::time::EventTime;
 
 /// How identities are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +28,15 @@ pub struct IdentitySettings {
     pub roles: Vec<(String, String)>,
     /// Account ids to departments.
     pub accounts: Vec<(String, String)>,
+    /// Session tags whose values are looked up in the directory to find the person.
+    pub person_tags: Vec<String>,
 }
 
 impl Default for IdentitySettings {
     fn default() -> Self {
-        Self { department_tag: "dept".to_owned(), roles: Vec::new(), accounts: Vec::new() }
+        // What an identity pool maps by default (`username`, which holds the subject), and the usual claims.
+        let person_tags = ["username", "sub", "email"].map(str::to_owned).to_vec();
+        Self { department_tag: "dept".to_owned(), roles: Vec::new(), accounts: Vec::new(), person_tags }
     }
 }
 
@@ -132,6 +138,26 @@ impl Department {
     }
 }
 
+/// What the records say about the session behind a call, besides who it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Its tags, those that came along a chain of roles included.
+    pub tags: Vec<(Arc<str>, Arc<str>)>,
+    /// Whether STS's record was seen: otherwise nothing is known about tags.
+    pub is_known: bool,
+    /// Whether a session policy narrows what it may do.
+    pub has_policy: bool,
+    /// When it began.
+    pub issued: Option<EventTime>,
+}
+
+impl Session {
+    /// The value of a tag. Keys are compared without case, as IAM does.
+    pub fn tag(&self, key: &str) -> Option<&Arc<str>> {
+        self.tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value)
+    }
+}
+
 /// Who made a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attribution {
@@ -141,6 +167,12 @@ pub struct Attribution {
     pub person: Option<Arc<str>>,
     /// The department.
     pub department: Department,
+    /// The session.
+    pub session: Session,
+    /// The person in the directory.
+    pub member: Option<Arc<Member>>,
+    /// Every id under which somebody may have been removed: names and ids of the person, of the user, of the key.
+    pub ids: Vec<Arc<str>>,
 }
 
 /// Applies settings and directory. Pure: the grant is handed in.
@@ -148,12 +180,45 @@ pub struct Attribution {
 pub struct Resolver {
     settings: IdentitySettings,
     directory: Arc<Directory>,
+    links: Links,
 }
 
 impl Resolver {
     /// A resolver with these settings and this directory.
     pub fn new(settings: IdentitySettings, directory: Arc<Directory>) -> Self {
-        Self { settings, directory }
+        Self { settings, directory, links: Links::default() }
+    }
+
+    /// The directory.
+    pub const fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// Puts another directory in the place of the present one.
+    pub fn set_directory(&mut self, directory: Arc<Directory>) {
+        self.directory = directory;
+    }
+
+    /// What is known of Cognito identities besides the directory.
+    pub const fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// Takes over what a snapshot kept.
+    pub fn restore_links(&mut self, links: Links) {
+        self.links = links;
+    }
+
+    /// Learns from a record that shows a Cognito identity beside another id of the same human; whether that is news.
+    pub fn learn_link(&mut self, identity: Option<&Arc<str>>, sub: Option<&Arc<str>>, tags: &[(Arc<str>, Arc<str>)]) -> bool {
+        let Some(identity) = identity.filter(|identity| self.directory.find(identity).is_none()) else { return false };
+        let by_tag = tags.iter().filter(|(key, _)| self.is_person_tag(key)).map(|(_, value)| value);
+        let other = sub.or_else(|| by_tag.into_iter().find(|value| self.directory.find(value).is_some()));
+        other.is_some_and(|other| self.links.learn(identity, other))
+    }
+
+    fn is_person_tag(&self, key: &str) -> bool {
+        self.settings.person_tags.iter().any(|name| name.eq_ignore_ascii_case(key))
     }
 
     /// Whether a call by `caller` waits for the record that issued its key: only temporary credentials have one, and a
@@ -166,32 +231,52 @@ impl Resolver {
 
     /// Whether the person is known without looking further back along a chain of roles.
     pub fn names_person(&self, caller: &Caller, chain: &[Arc<Grant>]) -> bool {
-        self.person(caller, chain, self.member(caller, chain)).is_some()
+        self.person(caller, chain, self.member(caller, chain, &session_tags(chain))).is_some()
     }
 
     /// Who `caller` is, given the grant of its access key and the grants that led to it, nearest first.
     ///
     /// `missing` is the reason to give where a grant was needed and is not there.
     pub fn resolve(&self, caller: &Caller, with_bearer_token: bool, chain: &[Arc<Grant>], missing: Unknown) -> Attribution {
-        let member = self.member(caller, chain);
+        let nearest = chain.first().filter(|grant| grant.from_sts);
+        let session = Session {
+            tags: session_tags(chain),
+            is_known: nearest.is_some(),
+            has_policy: chain.first().is_some_and(|grant| grant.has_session_policy),
+            issued: caller.issued.or_else(|| chain.first().map(|grant| grant.issued)),
+        };
+        let member = self.member(caller, chain, &session.tags);
         let person = self.person(caller, chain, member);
-        let department = self.department(caller, with_bearer_token, chain, person.as_deref(), member, missing);
+        let department = self.department(caller, with_bearer_token, chain, &session, member, missing);
         let actor =
             person.as_ref().map_or_else(|| actor_without_person(caller, chain), |name| ActorKey::new(ActorKind::Person, Arc::clone(name)));
-        Attribution { actor, person, department }
+        let ids = removal_ids(caller, chain, person.as_ref(), member);
+        Attribution { actor, person, department, session, member: member.cloned(), ids }
     }
 
-    fn member(&self, caller: &Caller, chain: &[Arc<Grant>]) -> Option<&Arc<Member>> {
-        let ids = caller.cognito_identity.iter().chain(chain.iter().flat_map(|grant| grant.cognito_identity.iter().chain(&grant.subject)));
-        ids.chain(&caller.source_identity).chain(&caller.identity_center_user).find_map(|id| self.directory.find(id))
+    fn member(&self, caller: &Caller, chain: &[Arc<Grant>], tags: &[(Arc<str>, Arc<str>)]) -> Option<&Arc<Member>> {
+        let of_grants = chain.iter().flat_map(|grant| {
+            let vouched = [&grant.cognito_identity, &grant.user_pool_sub, &grant.subject, &grant.asserted_name, &grant.source_identity];
+            vouched.into_iter().flatten()
+        });
+        let of_tags = tags.iter().filter(|(key, _)| self.is_person_tag(key));
+        let identities = [&caller.cognito_identity].into_iter().chain(chain.iter().map(|grant| &grant.cognito_identity)).flatten();
+        let linked = identities.filter_map(|identity| self.links.other_id(identity));
+        let ids = [&caller.cognito_identity, &caller.user_pool_sub].into_iter().flatten().chain(of_grants).chain(linked);
+        let ids = ids.chain(of_tags.map(|(_, value)| value)).chain(&caller.source_identity).chain(&caller.identity_center_user);
+        let ids = ids.chain(caller.identity_center_session()).chain((caller.kind == CallerKind::IamUser).then_some(&caller.arn));
+        // Who asked for the first session of a chain, where an IAM user did.
+        ids.chain(chain.last().and_then(|grant| grant.parent_user.as_ref())).find_map(|id| self.directory.find(id))
     }
 
     fn person(&self, caller: &Caller, chain: &[Arc<Grant>], member: Option<&Arc<Member>>) -> Option<Arc<str>> {
         if let Some(member) = member {
             return Some(Arc::clone(&member.person));
         }
-        let from_grants =
-            chain.iter().find_map(|grant| grant.subject.as_ref().or(grant.source_identity.as_ref()).or(grant.cognito_identity.as_ref()));
+        let from_grants = chain.iter().find_map(|grant| {
+            let vouched = grant.subject.as_ref().or(grant.source_identity.as_ref()).or(grant.cognito_identity.as_ref());
+            vouched.or(grant.asserted_name.as_ref())
+        });
         caller
             .source_identity
             .as_ref()
@@ -207,12 +292,12 @@ impl Resolver {
         caller: &Caller,
         with_bearer_token: bool,
         chain: &[Arc<Grant>],
-        person: Option<&str>,
+        session: &Session,
         member: Option<&Arc<Member>>,
         missing: Unknown,
     ) -> Department {
         let known = |name: &Arc<str>, source| Department::Known { name: Arc::clone(name), source };
-        if let Some(tag) = chain.first().and_then(|grant| grant.tag(&self.settings.department_tag)).filter(|value| !value.is_empty()) {
+        if let Some(tag) = session.tag(&self.settings.department_tag).filter(|value| !value.is_empty()) {
             return known(tag, DepartmentSource::SessionTag);
         }
         let by_identity =
@@ -220,14 +305,18 @@ impl Resolver {
         if let Some(name) = by_identity {
             return known(name, DepartmentSource::CognitoSubject);
         }
-        let by_person = person.and_then(|person| self.directory.find(person)).or(member).and_then(|member| member.department.as_ref());
-        if let Some(name) = by_person {
+        if let Some(name) = member.and_then(|member| member.department.as_ref()) {
             return known(name, DepartmentSource::Directory);
         }
         if let Some(name) = self.mapped(caller) {
             return Department::Known { name: name.into(), source: DepartmentSource::RoleMap };
         }
         Department::Unknown(why_unknown(self, caller, with_bearer_token, chain, missing))
+    }
+
+    /// Whether a person with this name is in no directory though there is one: who cannot be linked.
+    pub fn is_unlinked(&self, who: &Attribution) -> bool {
+        self.directory.people() > 0 && who.person.is_some() && who.member.is_none()
     }
 
     fn mapped(&self, caller: &Caller) -> Option<&str> {
@@ -249,6 +338,22 @@ fn why_unknown(resolver: &Resolver, caller: &Caller, with_bearer_token: bool, ch
         CallerKind::AssumedRole | CallerKind::FederatedUser | CallerKind::IamUser | CallerKind::IdentityCenterUser => Unknown::NoTag,
         CallerKind::AwsAccount | CallerKind::Other => Unknown::NoIdentity,
     }
+}
+
+/// Ids under which a removal may name who called.
+fn removal_ids(caller: &Caller, chain: &[Arc<Grant>], person: Option<&Arc<str>>, member: Option<&Arc<Member>>) -> Vec<Arc<str>> {
+    let own = [&caller.cognito_identity, &caller.user_pool_sub, &caller.source_identity, &caller.identity_center_user];
+    let vouched = chain.iter().flat_map(|grant| [&grant.subject, &grant.user_pool_sub, &grant.cognito_identity, &grant.parent_user]);
+    let mut ids: Vec<Arc<str>> = person.into_iter().cloned().collect();
+    ids.extend(member.iter().flat_map(|member| member.ids.iter().cloned()));
+    ids.extend(own.into_iter().flatten().cloned());
+    ids.extend(vouched.flatten().cloned());
+    ids.extend(caller.has_long_lived_key().then(|| Arc::clone(&caller.access_key_id)));
+    ids.extend((caller.kind == CallerKind::IamUser && !caller.arn.is_empty()).then(|| Arc::clone(&caller.arn)));
+    ids.extend(chain.last().and_then(|grant| grant.parent_key.clone()));
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 /// A machine by AWS's word, or by its session's name where no STS record says otherwise.

@@ -2,7 +2,7 @@
 
 use geophone::engine::{Engine, EngineSettings, Report};
 use geophone::observation::Observation;
-use geophone::policy::DepartmentTable;
+use geophone::policy::{DepartmentTable, PolicyBook};
 use geophone::time::{EventTime, Now};
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn time(seconds: i64) -> String {
 
 fn settings() -> EngineSettings {
     let rows = [("legal".to_owned(), vec!["anthropic.*".to_owned()]), ("marketing".to_owned(), vec!["amazon.*".to_owned()])];
-    EngineSettings { departments: DepartmentTable::new(rows).into(), dedup_capacity: 1 << 12, ..EngineSettings::default() }
+    EngineSettings { policy: PolicyBook::of_table(DepartmentTable::new(rows)).into(), dedup_capacity: 1 << 12, ..EngineSettings::default() }
 }
 
 fn call(id: &str, at: i64, key: &str) -> Value {

@@ -10,11 +10,13 @@
 )]
 
 mod architecture;
+mod attribution;
 mod cli;
 mod config;
 mod daemon;
 mod joins;
 mod order;
+mod policy;
 mod publishing;
 mod real_records;
 mod robust;

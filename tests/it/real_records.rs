@@ -9,7 +9,7 @@ use geophone::observation::{Body, Observer};
 use crate::support::story;
 
 /// The folder of samples and corpora, or `None` with one line that says so.
-fn corpora() -> Option<PathBuf> {
+pub fn corpora() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let folder = std::env::var_os("GEOPHONE_CORPORA").map_or(beside, PathBuf::from);
     if folder.join("samples").is_dir() {

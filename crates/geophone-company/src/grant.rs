@@ -67,29 +67,32 @@ impl Grant<'_> {
         self.push_sts(journal, record);
     }
 
-    fn get_credentials(&self, journal: &mut Journal<'_>, identity_id: &str) {
+    /// The client's own call, a data event without tags.
+    pub(crate) fn get_credentials(&self, journal: &mut Journal<'_>, identity_id: &str) {
         let estate = journal.estate;
-        let (region, account) = (&estate.region, &estate.account);
         let request = object_text(|request| {
-            request.object("logins", |logins| {
-                let pool = format!("cognito-idp.{region}.amazonaws.com/{}", estate.user_pool);
-                logins.text(&pool, "HIDDEN_DUE_TO_SECURITY_REASONS");
-            });
+            write_logins(request, estate);
             request.text("identityId", identity_id);
         });
         let response = object_text(|response| {
             response.object("credentials", |out| self.write_credentials(out, &mut journal.random));
             response.text("identityId", identity_id);
         });
+        self.push_cognito(journal, "GetCredentialsForIdentity", &request, &response);
+    }
+
+    /// A data event of the identity pool, which names no caller.
+    pub(crate) fn push_cognito(&self, journal: &mut Journal<'_>, name: &str, request: &str, response: &str) {
+        let estate = journal.estate;
+        let (region, account) = (&estate.region, &estate.account);
         let pool = format!("arn:aws:cognito-identity:{region}:{account}:identitypool/{}", estate.identity_pool);
         let resources = resource(estate, "AWS::Cognito::IdentityPool", &pool);
-        let name = "GetCredentialsForIdentity";
         let mut record = Record::new(COGNITO_IDENTITY, name, account, &mut journal.random);
         record.version = "1.08";
         record.user_identity_json = "{\"type\":\"Unknown\"}";
         (record.time, record.region) = (self.time, region);
         (record.source_ip, record.user_agent) = (self.source_ip, self.user_agent);
-        (record.request_json, record.response_json) = (&request, &response);
+        (record.request_json, record.response_json) = (request, response);
         record.resources_json = &resources;
         (record.read_only, record.data_event) = (false, true);
         record.host = "cognito-identity";
@@ -175,7 +178,7 @@ impl Grant<'_> {
         self.push_sts(journal, record);
     }
 
-    fn sts<'r, 'e: 'r>(&'r self, journal: &mut Journal<'e>, name: &'r str) -> Record<'r> {
+    pub(crate) fn sts<'r, 'e: 'r>(&'r self, journal: &mut Journal<'e>, name: &'r str) -> Record<'r> {
         let estate = journal.estate;
         let mut record = Record::new(STS, name, &estate.account, &mut journal.random);
         record.version = "1.08";
@@ -185,19 +188,19 @@ impl Grant<'_> {
         record
     }
 
-    fn push_sts(&self, journal: &mut Journal<'_>, record: Record<'_>) {
+    pub(crate) fn push_sts(&self, journal: &mut Journal<'_>, record: Record<'_>) {
         let resources = resource(journal.estate, "AWS::IAM::Role", &self.role.arn);
         let record = Record { resources_json: &resources, ..record };
         journal.push(&record, &self.role.arn);
     }
 
-    fn write_role(&self, request: &mut Object<'_>) {
+    pub(crate) fn write_role(&self, request: &mut Object<'_>) {
         request.text("roleArn", &self.role.arn);
         request.text("roleSessionName", self.session_name);
         request.number("durationSeconds", self.lifetime.unsigned_abs());
     }
 
-    fn response(&self, journal: &mut Journal<'_>, more: impl FnOnce(&mut Object<'_>)) -> String {
+    pub(crate) fn response(&self, journal: &mut Journal<'_>, more: impl FnOnce(&mut Object<'_>)) -> String {
         let estate = journal.estate;
         object_text(|response| {
             response.object("credentials", |out| self.write_credentials(out, &mut journal.random));
@@ -211,11 +214,16 @@ impl Grant<'_> {
     }
 
     fn write_credentials(&self, out: &mut Object<'_>, random: &mut Random) {
-        out.text("accessKeyId", self.access_key);
-        // Made up, but of the form that must never reach a log.
-        out.text("sessionToken", &format!("IQoJb3JpZ2luX2VjE{}", random.unique_id("")));
-        out.text("expiration", &expiration(self.time + self.lifetime));
+        write_credentials(out, self.access_key, self.time + self.lifetime, random);
     }
+}
+
+/// The fields of `credentials`.
+pub(crate) fn write_credentials(out: &mut Object<'_>, access_key: &str, expires: i64, random: &mut Random) {
+    out.text("accessKeyId", access_key);
+    // Made up, but of the form that must never reach a log.
+    out.text("sessionToken", &format!("IQoJb3JpZ2luX2VjE{}", random.unique_id("")));
+    out.text("expiration", &expiration(expires));
 }
 
 /// The `resources` array with one entry.
@@ -228,7 +236,16 @@ pub(crate) fn resource(estate: &Estate, kind: &str, arn: &str) -> String {
     format!("[{entry}]")
 }
 
-fn write_map(out: &mut Object<'_>, key: &str, tags: &Tags<'_>) {
+/// The `logins` of a call to the identity pool; CloudTrail hides the token.
+pub(crate) fn write_logins(request: &mut Object<'_>, estate: &Estate) {
+    request.object("logins", |logins| {
+        let pool = format!("cognito-idp.{}.amazonaws.com/{}", estate.region, estate.user_pool);
+        logins.text(&pool, "HIDDEN_DUE_TO_SECURITY_REASONS");
+    });
+}
+
+/// Tags as `AssumeRoleWith…` has them.
+pub(crate) fn write_map(out: &mut Object<'_>, key: &str, tags: &Tags<'_>) {
     out.object(key, |map| {
         for (tag, value) in tags {
             map.text(tag, value);
@@ -236,7 +253,8 @@ fn write_map(out: &mut Object<'_>, key: &str, tags: &Tags<'_>) {
     });
 }
 
-fn write_list(out: &mut Object<'_>, key: &str, tags: &Tags<'_>) {
+/// Tags as `AssumeRole` has them.
+pub(crate) fn write_list(out: &mut Object<'_>, key: &str, tags: &Tags<'_>) {
     let list = out.value(key);
     for (index, (tag, value)) in tags.iter().enumerate() {
         list.push_str(if index == 0 { "[{\"key\":" } else { ",{\"key\":" });

@@ -172,7 +172,8 @@ impl Habits {
     }
 }
 
-fn name_and_email(index: usize) -> (String, String) {
+/// Name and address of the person of that number; no two are alike.
+pub(crate) fn name_and_email(index: usize) -> (String, String) {
     // 31 and 32 are coprime, so the first 992 pairs differ; then numbers do.
     let (given, family) = (GIVEN[index % GIVEN.len()], FAMILY[index % FAMILY.len()]);
     let local = format!("{given}.{family}").to_lowercase().replace('ö', "o");

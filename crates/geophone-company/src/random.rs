@@ -25,6 +25,9 @@ pub(crate) enum Purpose {
     Attack,
     Load,
     LoadIdentity,
+    CensusPerson,
+    CensusDay,
+    CensusDelivery,
 }
 
 /// One stream of chance.

@@ -28,6 +28,8 @@ pub(crate) struct Session {
 pub(crate) struct Traits<'a> {
     /// Cognito identity id and user-pool subject.
     pub(crate) cognito: Option<(&'a str, &'a str)>,
+    /// ARN of the OIDC provider whose token the session was made from.
+    pub(crate) oidc_provider: Option<&'a str>,
     pub(crate) source_identity: Option<&'a str>,
     /// Identity Center user id.
     pub(crate) on_behalf_of: Option<&'a str>,
@@ -96,6 +98,13 @@ impl AssumedRole<'_> {
                     attributes.text("cognito-identity.amazonaws.com:aud", &estate.identity_pool);
                     attributes.text("cognito-identity.amazonaws.com:sub", identity_id);
                 });
+            });
+        }
+        if let Some(provider) = self.traits.oidc_provider {
+            // Of other providers than Cognito's identity pools CloudTrail shows no claims.
+            context.object("webIdFederationData", |federation| {
+                federation.text("federatedProvider", provider);
+                federation.object("attributes", |_| ());
             });
         }
         context.object("attributes", |attributes| {

@@ -2,6 +2,7 @@
 
 pub mod http;
 pub mod kinesis;
+pub mod policy_cases;
 pub mod program;
 pub mod records;
 pub mod sns;

@@ -7,7 +7,7 @@ use geophone::cloudtrail::{Decoder, Limits};
 use geophone::engine::{Counts, Engine, EngineSettings, Report};
 use geophone::identity::Directory;
 use geophone::observation::{Observation, Observer};
-use geophone::policy::DepartmentTable;
+use geophone::policy::{DepartmentTable, PolicyBook};
 use geophone::time::{EventTime, Now};
 use geophone_company::{Company, Event};
 
@@ -36,7 +36,7 @@ impl Told {
 pub fn settings(company: &Company) -> EngineSettings {
     let rows = company.departments().iter().map(|department| (department.name.clone(), department.models.clone()));
     EngineSettings {
-        departments: Arc::new(DepartmentTable::new(rows)),
+        policy: Arc::new(PolicyBook::of_table(DepartmentTable::new(rows))),
         directory: Arc::new(Directory::parse(&company.directory_csv()).expect("the company's own directory")),
         dedup_capacity: 1 << 18,
         ..EngineSettings::default()

@@ -1,0 +1,196 @@
+//! `session-theft`: one credential in two places at once.
+//!
+//! A place is a network (/24 or /48), a path (VPC endpoint or not) and an agent. A sitting is a run of calls from one
+//! place without half an hour of quiet; two sittings are at once where they overlap, so somebody who drives from home to
+//! the office is in one place after the other.
+//!
+//! | story | severity |
+//! |---|---|
+//! | an instance's or function's credentials from two networks, or with and without a VPC endpoint, in one region | high |
+//! | two networks at once with two agents | high |
+//! | two networks at once with one agent: a thief who copies the agent, or an egress with several networks | low |
+//! | one network, two operating systems at once | informational |
+//!
+//! Calls that an AWS service makes for somebody come from the service's network and are passed over.
+
+use crate::finding::{Confidence, DetectorId, Finding, Fingerprint, Severity, Signal};
+use crate::identity::Caller;
+use crate::observation::Call;
+use crate::state::{KeyState, Network, Place};
+use crate::stats::ring::BUCKET;
+
+use super::perimeter::enrichment;
+use super::{Context, Judged, KeyDetector};
+
+/// The detector. It has no settings of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionTheft;
+
+/// Why a credential seems stolen; the worse, the higher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reason {
+    TwoSystems,
+    TwoNetworks,
+    TwoNetworksTwoAgents,
+    OutsideItsInstance,
+}
+
+impl Reason {
+    /// Why two places of one credential cannot both be its holder's.
+    fn of(caller: &Caller, a: &Place, b: &Place) -> Option<Self> {
+        let is_elsewhere = a.network != b.network || a.by_endpoint != b.by_endpoint;
+        if caller.is_machine {
+            // The credentials of an instance live in it; another region may be reached by another way out.
+            return (is_elsewhere && a.region == b.region).then_some(Self::OutsideItsInstance);
+        }
+        if !a.overlaps(b) {
+            return None;
+        }
+        match (a.network != b.network, a.agent != b.agent) {
+            (true, true) => Some(Self::TwoNetworksTwoAgents),
+            (true, false) => Some(Self::TwoNetworks),
+            (false, true) if a.system != b.system => Some(Self::TwoSystems),
+            (false, _) => None,
+        }
+    }
+
+    const fn severity(self) -> Severity {
+        match self {
+            Self::TwoSystems => Severity::Informational,
+            Self::TwoNetworks => Severity::Low,
+            Self::TwoNetworksTwoAgents | Self::OutsideItsInstance => Severity::High,
+        }
+    }
+
+    const fn confidence(self) -> Confidence {
+        match self {
+            Self::TwoSystems | Self::TwoNetworks => Confidence::Low,
+            Self::TwoNetworksTwoAgents => Confidence::Medium,
+            Self::OutsideItsInstance => Confidence::High,
+        }
+    }
+
+    const fn spoken(self) -> &'static str {
+        match self {
+            Self::TwoSystems => "on two operating systems at once",
+            Self::TwoNetworks => "from two networks at once",
+            Self::TwoNetworksTwoAgents => "from two networks with two agents at once",
+            Self::OutsideItsInstance => "outside of the instance or function that it belongs to",
+        }
+    }
+}
+
+fn fingerprint(call: &Call) -> Fingerprint {
+    Fingerprint::of(DetectorId::SessionTheft, &[call.caller.credential()])
+}
+
+impl KeyDetector for SessionTheft {
+    fn judge_key(&self, judged: &Judged<'_>, key: &mut KeyState, _context: &Context<'_>, out: &mut Vec<Signal>) {
+        let (caller, invocation) = (&judged.call.caller, &judged.call.invocation);
+        // A key that many programs share (long-lived, bearer) is in many places by its nature: unattributed lists it.
+        if caller.invoked_by.is_some() || !caller.has_temporary_key() || invocation.with_bearer_token {
+            return;
+        }
+        let Some(network) = Network::of(&invocation.source_ip) else { return };
+        let (agent, system) = agent(&invocation.user_agent);
+        let seen = Place {
+            network,
+            by_endpoint: invocation.vpc_endpoint.is_some(),
+            agent: hash(&agent),
+            system: hash(&system),
+            region: hash(&invocation.region),
+            first: invocation.time,
+            last: invocation.time,
+        };
+        let here = key.visit(seen);
+        let others = key.places.iter().filter(|place| **place != here);
+        let Some((reason, other)) = others
+            .filter_map(|other| Some((Reason::of(caller, &here, other)?, *other)))
+            .max_by_key(|(reason, other)| (*reason, other.last))
+        else {
+            return;
+        };
+        let slot = u8::try_from(invocation.time.slot(BUCKET).rem_euclid(256)).unwrap_or(0);
+        let said = (reason as u8) + 1;
+        // News: a worse reason than before, or the same a while later.
+        if said < key.thefts_said || (said == key.thefts_said && slot == key.theft_slot) {
+            return;
+        }
+        (key.thefts_said, key.theft_slot) = (said, slot);
+        out.push(Signal::Finding(Box::new(finding(judged, reason, &other, &agent))));
+    }
+
+    fn enrich(&self, judged: &Judged<'_>, key: &KeyState, out: &mut Vec<Signal>) {
+        if key.thefts_said > 0 {
+            out.push(enrichment(judged, fingerprint(judged.call)));
+        }
+    }
+}
+
+fn finding(judged: &Judged<'_>, reason: Reason, other: &Place, agent: &str) -> Finding {
+    let invocation = &judged.call.invocation;
+    let mut finding = Finding::about(DetectorId::SessionTheft, judged.call, judged.who, fingerprint(judged.call));
+    finding.severity = reason.severity();
+    finding.confidence = reason.confidence();
+    finding.channel = reason.spoken().to_owned();
+    finding.title = format!("Credential used {}: {}", reason.spoken(), finding.who.spoken());
+    let path = |by_endpoint: bool| if by_endpoint { ", through a VPC endpoint" } else { "" };
+    finding.explanation = format!(
+        "{}'s key {} was used {}: {} on {} from {}{} ({agent}), and from {}{} between {} and {}.",
+        finding.who.spoken(),
+        judged.call.caller.access_key_id,
+        reason.spoken(),
+        invocation.name,
+        invocation.model_name(),
+        invocation.source_ip,
+        path(invocation.vpc_endpoint.is_some()),
+        other.network,
+        path(other.by_endpoint),
+        other.first,
+        other.last,
+    );
+    finding.onset = finding.onset.min(other.first);
+    finding.policy.clone_from(&judged.ruling.verdict);
+    finding.techniques.extend(["T1078.004", "T1550.001"].map(str::to_owned));
+    finding
+}
+
+fn hash(text: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(text.as_bytes())
+}
+
+/// Tool and operating system of a user agent, without versions: `Boto3 linux`. Old agents have `Linux/5.10`, newer ones
+/// `os/linux#5.10`.
+fn agent(user_agent: &str) -> (String, String) {
+    let tool: String = user_agent.split(['/', ' ', '[', '(']).find(|part| !part.is_empty()).unwrap_or("").chars().take(40).collect();
+    let lower = user_agent.to_ascii_lowercase();
+    let systems = [("os/windows", "windows"), ("os/macos", "macos"), ("os/linux", "linux"), ("os/android", "android"), ("os/ios", "ios")];
+    let older = [
+        ("windows", "windows"),
+        ("darwin", "macos"),
+        ("mac os x", "macos"),
+        ("macos", "macos"),
+        ("android", "android"),
+        ("linux", "linux"),
+    ];
+    let system = systems.iter().chain(&older).find(|(mark, _)| lower.contains(mark)).map_or("", |(_, name)| name);
+    (if system.is_empty() { tool.clone() } else { format!("{tool} on {system}") }, system.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents() {
+        for (text, tool, system) in [
+            ("Boto3/1.34.1 md/Botocore#1.34.1 ua/2.0 os/windows#10 md/arch#amd64", "Boto3 on windows", "windows"),
+            ("aws-cli/2.7.25 Python/3.9.11 Linux/5.10", "aws-cli on linux", "linux"),
+            ("[aws-sdk-go/1.44 (go1.19; darwin)]", "aws-sdk-go on macos", "macos"),
+            ("Python/3.11 aiohttp/3.8", "Python", ""),
+            ("", "", ""),
+        ] {
+            assert_eq!(agent(text), (tool.to_owned(), system.to_owned()), "{text}");
+        }
+    }
+}

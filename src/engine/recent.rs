@@ -1,0 +1,67 @@
+//! The latest call of each person, as long as a record about that person may still come late.
+//!
+//! A removal may arrive after calls that are newer than it. Held calls are no help there: those were settled long ago. So
+//! the latest call of everybody is kept for lateness and waiting together, and judged again when a removal turns up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::joining::Known;
+use crate::identity::ActorKind;
+use crate::observation::Call;
+use crate::time::{EventTime, MINUTE};
+
+/// Most people that are kept; beyond it nobody new is.
+const PEOPLE_MAX: usize = 100_000;
+
+/// Latest calls by person.
+#[derive(Debug, Default)]
+pub struct Recent {
+    by_person: BTreeMap<Arc<str>, (Box<Call>, Arc<Known>)>,
+    last_expiry: EventTime,
+}
+
+impl Recent {
+    /// Notes a call of `known`.
+    pub fn note(&mut self, call: Box<Call>, known: &Arc<Known>) {
+        if known.who.actor.kind != ActorKind::Person {
+            return;
+        }
+        let has_room = self.by_person.len() < PEOPLE_MAX;
+        match self.by_person.get_mut(&known.who.actor.name) {
+            // Two calls of one second: the id decides, not the order of arrival.
+            Some((latest, by)) => {
+                let order = |call: &Call| (call.invocation.time, call.invocation.event_id.clone());
+                if order(&call) > order(latest) {
+                    (*latest, *by) = (call, Arc::clone(known));
+                }
+            }
+            None if has_room => {
+                self.by_person.insert(Arc::clone(&known.who.actor.name), (call, Arc::clone(known)));
+            }
+            None => {}
+        }
+    }
+
+    /// Calls that happened after `time`.
+    pub fn later_than(&self, time: EventTime) -> Vec<(Box<Call>, Arc<Known>)> {
+        self.by_person
+            .values()
+            .filter(|(call, _)| call.invocation.time > time)
+            .map(|(call, known)| (call.clone(), Arc::clone(known)))
+            .collect()
+    }
+
+    /// Forgets calls of before `time`.
+    pub fn expire(&mut self, time: EventTime) {
+        if time.since(self.last_expiry) > 5 * MINUTE {
+            self.last_expiry = time;
+            self.by_person.retain(|_, (call, _)| call.invocation.time >= time);
+        }
+    }
+
+    /// The calls, for a snapshot.
+    pub fn image(&self) -> Vec<Box<Call>> {
+        self.by_person.values().map(|(call, _)| call.clone()).collect()
+    }
+}

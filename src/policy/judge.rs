@@ -1,0 +1,333 @@
+//! The verdict on a call: what the documents say about what it asked for, in the context that the record shows.
+//!
+//! CloudTrail shows only part of a request's context. Every key that it does not show is unknown here, never absent
+//! ([`super::context`]); a company may give keys that are the same for all its calls (`aws:PrincipalOrgID`).
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::asked::{Asked, asked};
+use super::attached::{Attached, Roles};
+use super::context::Context;
+use super::departments::DepartmentTable;
+use super::evaluate::Policies;
+use super::profiles::ProfileTable;
+use super::statement::Request;
+use super::verdict::{Decision, Verdict};
+use crate::bedrock::{Invocation, Model};
+use crate::identity::{Attribution, Caller, CallerKind, Session, Unknown};
+use crate::observation::Call;
+
+/// Context keys whose values differ from call to call: verdicts that read them are not remembered.
+const VOLATILE: [&str; 5] = ["aws:currenttime", "aws:epochtime", "aws:sourceip", "aws:vpcsourceip", "aws:useragent"];
+const NOT_LOGGED: &str = "CloudTrail does not log this condition key";
+
+/// Everything that a verdict depends on besides the call.
+#[derive(Clone, Debug, Default)]
+pub struct PolicyBook {
+    attached: Attached,
+    table: DepartmentTable,
+    profiles: ProfileTable,
+    department_tag: String,
+    /// Whether roles have tags of their own, which no record shows.
+    roles_are_tagged: bool,
+    known: Vec<(String, String)>,
+    /// Role ARNs that stand for a department, or for any.
+    stand_ins: Vec<(Option<Arc<str>>, String)>,
+    departments: BTreeSet<Arc<str>>,
+}
+
+/// What a [`PolicyBook`] is made from.
+#[derive(Clone, Debug)]
+pub struct BookSettings {
+    /// The documents.
+    pub attached: Attached,
+    /// The plain table.
+    pub table: DepartmentTable,
+    /// Inference profiles.
+    pub profiles: ProfileTable,
+    /// The session tag whose value is the department.
+    pub department_tag: String,
+    /// Whether roles may have tags of their own. Then a tag that the session lacks is unknown, else it is absent.
+    pub roles_are_tagged: bool,
+    /// Context keys with the value that they have in every call.
+    pub known: Vec<(String, String)>,
+    /// Role-name patterns to departments, as `[identity.roles]` has them.
+    pub roles: Vec<(String, String)>,
+}
+
+impl Default for BookSettings {
+    fn default() -> Self {
+        Self {
+            attached: Attached::default(),
+            table: DepartmentTable::default(),
+            profiles: ProfileTable::default(),
+            department_tag: "dept".to_owned(),
+            roles_are_tagged: true,
+            known: Vec::new(),
+            roles: Vec::new(),
+        }
+    }
+}
+
+/// What policy says about a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ruling {
+    /// The verdict; none where there is nothing to judge by or it is not settled whose call it is.
+    pub verdict: Option<Verdict>,
+    /// Other departments that may call the model, where this one may not for certain.
+    pub owners: Vec<Arc<str>>,
+}
+
+impl PolicyBook {
+    /// A book of these settings.
+    pub fn new(settings: BookSettings) -> Self {
+        let BookSettings { attached, table, profiles, department_tag, roles_are_tagged, known, roles } = settings;
+        let tag_key = format!("aws:principaltag/{}", department_tag.to_lowercase());
+        let mut stand_ins: Vec<(Option<Arc<str>>, String)> =
+            roles.iter().map(|(pattern, department)| (Some(department.as_str().into()), stand_in(pattern))).collect();
+        for (at, document) in &attached.identity {
+            // A document that does not look at the tag says nothing about other departments than its role's.
+            if document.keys().any(|key| key == tag_key) {
+                stand_ins.push((
+                    None,
+                    match at {
+                        Roles::Every => stand_in("any"),
+                        Roles::Like(pattern) => stand_in(pattern),
+                    },
+                ));
+            }
+        }
+        stand_ins.sort();
+        stand_ins.dedup();
+        let mut departments: BTreeSet<Arc<str>> = table.departments().cloned().collect();
+        departments.extend(roles.iter().map(|(_, department)| Arc::from(department.as_str())));
+        let conditions = attached.documents().flat_map(|document| &document.statements).flat_map(|statement| &statement.conditions);
+        for condition in conditions.filter(|condition| condition.key == tag_key && !condition.operator.is_negated) {
+            departments.extend(condition.values.iter().filter_map(|value| value.as_text()).map(Arc::from));
+        }
+        Self { attached, table, profiles, department_tag, roles_are_tagged, known, stand_ins, departments }
+    }
+
+    /// A book of a plain table, without documents.
+    pub fn of_table(table: DepartmentTable) -> Self {
+        Self::new(BookSettings { table, profiles: ProfileTable::shipped(), ..BookSettings::default() })
+    }
+
+    /// Whether there is nothing to judge by.
+    pub fn is_empty(&self) -> bool {
+        self.attached.is_empty() && self.table.is_empty()
+    }
+
+    /// The documents.
+    pub const fn attached(&self) -> &Attached {
+        &self.attached
+    }
+
+    /// Departments that documents, table or role map name.
+    pub const fn departments(&self) -> &BTreeSet<Arc<str>> {
+        &self.departments
+    }
+
+    /// Whether a verdict that reads `key` cannot be remembered.
+    pub(super) fn is_volatile(policies: &Policies) -> bool {
+        policies.documents().flat_map(|document| document.keys()).any(|key| VOLATILE.contains(&key))
+    }
+
+    /// What policy says about `call`, by the documents of the caller's role.
+    pub fn rule(&self, call: &Call, who: &Attribution, policies: Option<&Policies>) -> Ruling {
+        if self.is_empty() || who.department.unknown() == Some(Unknown::Pending) {
+            return Ruling::default();
+        }
+        let by_documents = (!self.attached.is_empty()).then(|| self.by_documents(call, who, policies));
+        let verdict = match by_documents {
+            Some(verdict) if verdict.decision != Decision::Unknown => Some(verdict),
+            by_documents => self.by_table(call, who).or(by_documents),
+        };
+        let may = verdict.as_ref().is_some_and(|verdict| verdict.decision == Decision::Allow);
+        let owners = if may { Vec::new() } else { self.owners(call, who) };
+        Ruling { verdict, owners }
+    }
+
+    fn by_table(&self, call: &Call, who: &Attribution) -> Option<Verdict> {
+        let (model, department) = (call.invocation.model.as_ref()?, who.department.name()?);
+        (!self.table.is_empty()).then(|| self.table.verdict(department, model))
+    }
+
+    fn by_documents(&self, call: &Call, who: &Attribution, policies: Option<&Policies>) -> Verdict {
+        let (caller, invocation) = (&*call.caller, &call.invocation);
+        if caller.kind != CallerKind::AssumedRole || caller.issuer.is_empty() {
+            return Verdict::unknown("the documents are those of roles, and this caller is none");
+        }
+        let Some(policies) = policies else {
+            return Verdict::unknown(format!("no document of [policy] is attached to role {}", caller.role_name()));
+        };
+        let all = match asked(invocation, &caller.account, &self.profiles) {
+            Ok(all) => all,
+            Err(why) => return Verdict::unknown(why),
+        };
+        let principal = self.principal_context(caller, &who.session);
+        let verdict = self.all_allowed(&all, policies, &principal, Some(invocation));
+        match verdict {
+            Verdict { decision: Decision::Allow, statement, .. } if who.session.has_policy => {
+                Verdict { decision: Decision::Unknown, statement, why: Some("a session policy narrows what this session may do".into()) }
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn all_allowed(&self, all: &[Asked], policies: &Policies, principal: &Context, invocation: Option<&Invocation>) -> Verdict {
+        let one = |asked: &Asked| {
+            let mut context = principal.clone();
+            if let Some(invocation) = invocation {
+                request_context(&mut context, invocation);
+            }
+            asked_context(&mut context, asked);
+            policies.evaluate(&Request { action: &asked.action, resource: asked.resource.as_deref(), context: &context })
+        };
+        Verdict::all(all.iter().map(one)).unwrap_or_else(|| Verdict::unknown("the call asks for nothing"))
+    }
+
+    /// What is known about the principal.
+    fn principal_context(&self, caller: &Caller, session: &Session) -> Context {
+        let mut context = self.tags_context(&session.tags, session.is_known);
+        context.set("aws:PrincipalArn", &*caller.issuer);
+        context.set("aws:PrincipalAccount", &*caller.account);
+        context.set("aws:PrincipalType", "AssumedRole");
+        context.set_absent("aws:username");
+        context.set("aws:PrincipalIsAWSService", "false");
+        match &caller.source_identity {
+            Some(name) => context.set("aws:SourceIdentity", &**name),
+            None => context.set_absent("aws:SourceIdentity"),
+        }
+        if let Some(issued) = session.issued {
+            context.set("aws:TokenIssueTime", issued.to_string());
+        }
+        if let Some(with_mfa) = caller.with_mfa {
+            context.set("aws:MultiFactorAuthPresent", with_mfa.to_string());
+        }
+        context.set("aws:ViaAWSService", caller.invoked_by.is_some().to_string());
+        if caller.invoked_by.is_none() {
+            context.set_absent("aws:CalledVia");
+        }
+        context
+    }
+
+    /// The tags of a session, and what is the same in every call.
+    fn tags_context(&self, tags: &[(Arc<str>, Arc<str>)], are_known: bool) -> Context {
+        let mut context = Context::partial(NOT_LOGGED);
+        for (key, value) in &self.known {
+            context.set(key, value);
+        }
+        match (are_known, self.roles_are_tagged) {
+            (true, false) => context.set_absent_under("aws:principaltag/"),
+            (true, true) => {
+                context.set_unknown_under("aws:principaltag/", "the session has no such tag, and the role's own tags are not logged")
+            }
+            (false, _) => context.set_unknown_under("aws:principaltag/", "the record that shows the session's tags was not seen"),
+        }
+        for (key, value) in tags {
+            context.set(&format!("aws:PrincipalTag/{key}"), &**value);
+        }
+        context
+    }
+
+    /// Departments other than the caller's own that may make this call.
+    fn owners(&self, call: &Call, who: &Attribution) -> Vec<Arc<str>> {
+        let (own, invocation) = (who.department.name(), &call.invocation);
+        let Some(model) = invocation.model.as_ref() else { return Vec::new() };
+        let all = asked(invocation, &call.caller.account, &self.profiles).unwrap_or_default();
+        let others = self.departments.iter().filter(|department| Some(*department) != own);
+        others.filter(|department| self.owns(department, model, &all)).cloned().collect()
+    }
+
+    fn owns(&self, department: &Arc<str>, model: &Model, all: &[Asked]) -> bool {
+        self.table.owners(model).any(|owner| owner == department)
+            || self.department_verdict(department, all).is_some_and(|verdict| verdict.decision == Decision::Allow)
+    }
+
+    /// What the documents say about a member of `department`, in whichever of its roles it may do most.
+    pub(super) fn department_verdict(&self, department: &Arc<str>, all: &[Asked]) -> Option<Verdict> {
+        let has_roles = self.stand_ins.iter().any(|(of, _)| of.as_ref() == Some(department));
+        let mut best: Option<Verdict> = None;
+        for (of, role) in &self.stand_ins {
+            if of.as_ref().is_some_and(|of| of != department) || (of.is_none() && has_roles) {
+                continue;
+            }
+            let Some(policies) = self.attached.of_role(role) else { continue };
+            let tag = (Arc::<str>::from(self.department_tag.as_str()), Arc::clone(department));
+            let mut context = self.tags_context(&[tag], true);
+            context.set("aws:PrincipalArn", role.clone());
+            let verdict = self.all_allowed(all, &policies, &context, None);
+            let rank = |verdict: &Verdict| match verdict.decision {
+                Decision::Allow => 3,
+                Decision::Unknown => 2,
+                Decision::ImplicitDeny => 1,
+                Decision::ExplicitDeny => 0,
+            };
+            if best.as_ref().is_none_or(|best| rank(&verdict) > rank(best)) {
+                best = Some(verdict);
+            }
+        }
+        best
+    }
+
+    /// Inference profiles.
+    pub const fn profiles(&self) -> &ProfileTable {
+        &self.profiles
+    }
+
+    /// The plain table.
+    pub const fn table(&self) -> &DepartmentTable {
+        &self.table
+    }
+}
+
+/// An ARN of a role that a pattern means: the pattern without its wildcards.
+fn stand_in(pattern: &str) -> String {
+    let plain = pattern.replace('*', "").replace('?', "x");
+    if plain.starts_with("arn:") { plain } else { format!("arn:aws:iam::000000000000:role/{plain}") }
+}
+
+fn request_context(context: &mut Context, invocation: &Invocation) {
+    context.set("aws:SecureTransport", "true");
+    context.set("aws:UserAgent", &*invocation.user_agent);
+    context.set("aws:CurrentTime", invocation.time.to_string());
+    context.set("aws:EpochTime", invocation.time.unix().to_string());
+    let address = invocation.source_ip.parse::<IpAddr>().ok();
+    match (&invocation.vpc_endpoint, address) {
+        (Some(endpoint), address) => {
+            context.set("aws:SourceVpce", &**endpoint);
+            context.set_absent("aws:SourceIp");
+            if let Some(address) = address {
+                context.set("aws:VpcSourceIp", address.to_string());
+            }
+        }
+        (None, Some(address)) => {
+            context.set("aws:SourceIp", address.to_string());
+            for key in ["aws:SourceVpce", "aws:SourceVpc", "aws:VpcSourceIp"] {
+                context.set_absent(key);
+            }
+        }
+        (None, None) => {}
+    }
+    if invocation.operation.is_invocation {
+        context.set_absent("aws:TagKeys");
+        context.set_absent_under("aws:requesttag/");
+    }
+    if !invocation.with_bearer_token {
+        context.set_absent("bedrock:BearerTokenType");
+    }
+}
+
+fn asked_context(context: &mut Context, asked: &Asked) {
+    context.set("aws:RequestedRegion", &*asked.region);
+    match &asked.profile {
+        Some(profile) => context.set("bedrock:InferenceProfileArn", profile.clone()),
+        None => context.set_absent("bedrock:InferenceProfileArn"),
+    }
+    if asked.resource.as_deref().is_some_and(|arn| arn.contains("::foundation-model/")) {
+        context.set_absent_under("aws:resourcetag/");
+    }
+}
