@@ -3,6 +3,7 @@
 pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod matrix;
 pub mod output;
 pub mod policy;
 pub mod replay;

@@ -7,6 +7,7 @@
 mod aws;
 mod outbox;
 mod pipeline;
+mod reload;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +21,9 @@ use crate::cli::{Exit, Failure};
 use crate::clock::Clock;
 use crate::config::{Settings, Start, Stream};
 use crate::engine::{Counts, Engine};
+use crate::files;
 use crate::sns::{Published, publish};
+use crate::sources::Sources;
 use crate::storage::StateFolder;
 use crate::telemetry::Metrics;
 use crate::web::{self, Web};
@@ -28,17 +31,23 @@ use crate::web::{self, Web};
 pub use aws::Access;
 use outbox::Outbox;
 use pipeline::Pipeline;
+use reload::Reload;
 
 /// How long a stop may take in all: stopping readers, delivering what is decided, one last snapshot.
 const DRAIN: Duration = Duration::from_secs(20);
 /// How often page and gauges are brought up to date.
 const VIEW_EVERY: Duration = Duration::from_millis(500);
 
+/// How often it is looked whether directory or policy files have changed.
+const RELOAD_EVERY: Duration = Duration::from_secs(5);
+
 /// What a daemon runs with.
 #[derive(Debug)]
 pub struct Daemon {
     /// Checked settings.
     pub settings: Settings,
+    /// The files that the configuration names, to be read again when they change.
+    pub sources: Option<Sources>,
     /// What time it is.
     pub clock: Clock,
     /// How AWS is reached.
@@ -67,6 +76,7 @@ pub struct Running {
     deliveries: mpsc::Receiver<Delivery>,
     consumer: ConsumerHandle,
     results: mpsc::UnboundedReceiver<(String, Published)>,
+    reload: Option<Reload>,
     snapshot_every: Duration,
     /// Where the page is.
     pub address: std::net::SocketAddr,
@@ -80,7 +90,7 @@ impl Daemon {
     /// # Errors
     /// Whatever makes a start useless, with what to do about it.
     pub async fn start(self) -> Result<Running, Failure> {
-        let Self { settings, clock, access, poll_interval } = self;
+        let Self { settings, sources, clock, access, poll_interval } = self;
         if settings.streams.is_empty() {
             return Err(Failure::new(
                 Exit::Configuration,
@@ -98,6 +108,9 @@ impl Daemon {
             Some(snapshot) => (Engine::restore(settings.engine.clone(), snapshot.engine), snapshot.outbox),
             None => (Engine::new(settings.engine.clone()), Vec::new()),
         };
+        if let Some(folder) = sources.as_ref().and_then(Sources::warm_from) {
+            warm_grants(&settings, &folder, &mut engine)?;
+        }
         let recalled = recovered.published.len();
         engine.recall(recovered.published);
         let departments = settings.engine.policy.departments().iter().cloned();
@@ -124,7 +137,8 @@ impl Daemon {
         pipeline.resend(outbox)?;
         tracing::info!(page = %address, streams = settings.streams.len(), topics = settings.topics.len(), resumed, recalled, "geophone is listening");
         let snapshot_every = Duration::from_secs(settings.snapshot_every.unsigned_abs().max(1));
-        Ok(Running { pipeline, deliveries, consumer, results, snapshot_every, address, web })
+        let reload = sources.map(Reload::new);
+        Ok(Running { pipeline, deliveries, consumer, results, reload, snapshot_every, address, web })
     }
 }
 
@@ -134,10 +148,12 @@ impl Running {
     /// # Errors
     /// The state folder cannot be written any more, or a reader died of a bug.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Outcome, Failure> {
-        let Self { mut pipeline, mut deliveries, consumer, mut results, snapshot_every, web, .. } = self;
+        let Self { mut pipeline, mut deliveries, consumer, mut results, mut reload, snapshot_every, web, .. } = self;
         tokio::pin!(shutdown);
         let mut snapshots = interval(snapshot_every);
         let mut views = interval(VIEW_EVERY);
+        let mut looks = interval(RELOAD_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         snapshots.set_missed_tick_behavior(MissedTickBehavior::Delay);
         views.set_missed_tick_behavior(MissedTickBehavior::Delay);
         snapshots.tick().await;
@@ -148,6 +164,9 @@ impl Running {
                 Some((topic, result)) = results.recv() => pipeline.published(&topic, result)?,
                 _ = snapshots.tick() => pipeline.commit().await?,
                 _ = views.tick() => pipeline.show(&web)?,
+                _ = looks.tick() => if let Some(reload) = &mut reload {
+                    tokio::task::block_in_place(|| reload.look(&mut pipeline));
+                },
                 // Pages are left with the readers while too much waits for SNS: memory stays bounded.
                 delivery = deliveries.recv(), if pipeline.has_room() => match delivery {
                     Some(delivery) => tokio::task::block_in_place(|| pipeline.deliver(delivery))?,
@@ -171,6 +190,20 @@ impl Running {
         pipeline.show(&web)?;
         Ok(pipeline.outcome())
     }
+}
+
+/// Reads the grants of a folder of CloudTrail files: sessions that began before the stream did are known then.
+fn warm_grants(settings: &Settings, folder: &Path, engine: &mut Engine) -> Result<(), Failure> {
+    let no_input = |error| Failure::new(Exit::NoInput, format_args!("{error}; correct [identity] warm_from"));
+    let listing = files::list(&[folder.to_owned()]).map_err(no_input)?;
+    let mut merge = files::Merge::new(&listing, crate::cli::observer(settings), |_| {}).map_err(no_input)?;
+    let mut events = 0_u64;
+    while let Some(observation) = merge.pull().map_err(no_input)? {
+        engine.learn(observation);
+        events += 1;
+    }
+    tracing::info!(folder = %folder.display(), files = merge.tally.files, events, undecodable = merge.tally.undecodable, grants = engine.gauges().grants, "grants of the past are known");
+    Ok(())
 }
 
 fn stream_settings(stream: &Stream, poll_interval: Duration) -> StreamSettings {

@@ -28,7 +28,7 @@ use crate::alerting::{Alerting, Recalled};
 use crate::bedrock::TimeSource;
 use crate::detect::{CohortKey, CohortViews, Context, Detectors, Judged, access_denied};
 use crate::finding::{Fingerprint, Signal};
-use crate::identity::{Directory, RemovalNotice, Resolver, Unknown};
+use crate::identity::{CallerKind, Directory, RemovalNotice, Resolver, Unknown};
 use crate::observation::{Body, Observation};
 use crate::policy::PolicyBook;
 use crate::state::{DepartmentUses, GrantKeeper, Shared};
@@ -142,7 +142,7 @@ impl Engine {
     pub fn handle(&mut self, input: InputId, observation: Observation, now: Now, report: &mut Report) {
         let counts = &mut report.counts;
         counts.events += 1;
-        let Observation { mut time, time_source, fingerprint, mut body } = observation;
+        let Observation { mut time, time_source, fingerprint, twin, mut body } = observation;
         let is_future = time.since(now.0) > FUTURE_MAX;
         if is_future {
             // A wrong clock must not hold a call until then, nor push real events out of their windows.
@@ -158,12 +158,17 @@ impl Engine {
         if self.inputs.watermark().since(self.last_tick) >= TICK {
             self.tick(report);
         }
-        if !self.dedup.insert(fingerprint) {
+        // The caller's own view of a cross-account call counts; the called account's waits for it and goes.
+        if self.dedup.contains(twin) || !self.dedup.insert(fingerprint) {
             report.counts.duplicates += 1;
             return;
         }
+        if self.held.has_twins() {
+            report.counts.duplicates += self.held.drop_twin(fingerprint);
+        }
         let trusted = !is_future && !is_late && time_source == TimeSource::Event;
         match body {
+            Body::Call(call) if twin != 0 => self.held.push_twin(twin, HeldCall { call, trusted }),
             Body::Call(call) => self.call(HeldCall { call, trusted }, report),
             Body::Companion { request, tokens } => {
                 report.counts.companions += 1;
@@ -408,7 +413,12 @@ impl Engine {
             self.rate_since = Some((watermark, self.dedup.seen()));
         }
         while let Some(held) = self.held.take_older_than(watermark.plus(-self.settings.join_wait)) {
-            self.give_up(held, report);
+            if held.call.caller.kind == CallerKind::AwsAccount {
+                // No other account's trail is read here: this view is all there is.
+                self.call(held, report);
+            } else {
+                self.give_up(held, report);
+            }
         }
         report.counts.unpaired += self.pairs.expire(watermark.plus(-self.settings.lateness - self.settings.join_wait));
         self.joining.expire(watermark);

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::{Xxh3Builder, xxh3_64};
 use crate::bedrock::{EventId, Invocation, Model, ModelMap, Operation, Outcome, Plane, TimeSource, Tokens};
 use crate::cloudtrail::lenient::cut;
 use crate::cloudtrail::{CloudTrailEvent, Decoded, UserIdentity};
-use crate::identity::{Caller, Grant, RemovalNotice};
+use crate::identity::{Caller, CallerKind, Grant, RemovalNotice};
 use crate::time::EventTime;
 
 /// A call with who made it, as far as the record tells.
@@ -69,6 +69,9 @@ pub struct Observation {
     pub time_source: TimeSource,
     /// What deduplication knows the event by: a hash of its `eventID`; 0 where there is nothing to know it by.
     pub fingerprint: u64,
+    /// For the view of a cross-account call that the called account has, without the caller's name: what the caller's
+    /// own view of the same call is known by. 0 for everything else.
+    pub twin: u64,
     /// What it is.
     pub body: Body,
 }
@@ -104,7 +107,11 @@ impl Observer {
             (None, None) => (arrival, TimeSource::Arrival),
         };
         let body = self.body(event, time, time_source);
-        Observation { time, time_source, fingerprint: fingerprint(event), body }
+        let (fingerprint, twin) = match &body {
+            Body::Call(call) => call_fingerprint(event, call),
+            Body::Companion { .. } | Body::Grant { .. } | Body::Notice(_) | Body::Other => (fingerprint(event), 0),
+        };
+        Observation { time, time_source, fingerprint, twin, body }
     }
 
     fn body(&mut self, event: &CloudTrailEvent<'_>, time: EventTime, time_source: TimeSource) -> Body {
@@ -236,6 +243,15 @@ fn fingerprint(event: &CloudTrailEvent<'_>) -> u64 {
         }
         None => 0,
     }
+}
+
+/// A call that two accounts see has two records with different ids and one `sharedEventID`. The one of the called account
+/// says `AWSAccount` in the place of who called; it is known by itself and names its twin.
+fn call_fingerprint(event: &CloudTrailEvent<'_>, call: &Call) -> (u64, u64) {
+    let Some(shared) = event.shared_event_id.non_empty() else { return (fingerprint(event), 0) };
+    // A network activity event shares the id, too, and is another record.
+    let shared = (hash_text(shared) ^ hash_text(event.event_type.as_str()).rotate_left(5)).max(1);
+    if call.caller.kind == CallerKind::AwsAccount { (fingerprint(event), shared) } else { (shared, 0) }
 }
 
 /// A hash that is never 0, the same on every machine and in every version.

@@ -15,7 +15,8 @@ use crate::alerting::Status;
 use crate::cloudtrail::Reason;
 use crate::engine::{Counts, Gauges};
 use crate::finding::{DetectorId, Severity};
-use crate::identity::Unknown;
+use crate::identity::{DepartmentSource, Unknown};
+use crate::policy::Decision;
 use crate::sns::RetryClass;
 use crate::state::{AccessRow, Shared};
 use metric_name::{Kind, MetricName};
@@ -64,6 +65,37 @@ pub struct Metrics {
     /// Lag in seconds for the summary, which wants quantiles.
     lag: Mutex<Hdr<u64>>,
     evicted: Mutex<[u64; TABLES.len()]>,
+    shares: Mutex<Shares>,
+}
+
+/// Calls by what is known of them, fading: what the gauges of shares are computed from.
+#[derive(Debug, Default)]
+struct Shares {
+    by_reason: BTreeMap<&'static str, f64>,
+    calls: f64,
+    verdicts: f64,
+    unknown: f64,
+}
+
+impl Shares {
+    /// What is left of a call after each look at the gauges, about once a second: half after some ten minutes.
+    const FADE: f64 = 0.9988;
+
+    fn add(&mut self, counts: &Counts) {
+        let known = counts.sources.iter().map(|(source, by)| (source.label(), *by));
+        let reasons = known.chain(counts.unknown.iter().map(|(why, by)| (why.label(), *by)));
+        for (reason, by) in reasons {
+            *self.by_reason.entry(reason).or_default() += by as f64;
+            self.calls += by as f64;
+        }
+        *self.by_reason.entry("person").or_default() += counts.person as f64;
+        self.verdicts += counts.verdicts.values().sum::<u64>() as f64;
+        self.unknown += counts.verdicts.get(&Decision::Unknown).copied().unwrap_or(0) as f64;
+    }
+
+    fn fade(&mut self) {
+        self.by_reason.values_mut().chain([&mut self.calls, &mut self.verdicts, &mut self.unknown]).for_each(|sum| *sum *= Self::FADE);
+    }
 }
 
 impl std::fmt::Debug for Metrics {
@@ -112,6 +144,7 @@ impl Metrics {
             departments: departments.into_iter().collect(),
             lag: Mutex::new(lag),
             evicted: Mutex::new([0; TABLES.len()]),
+            shares: Mutex::default(),
         };
         metrics.initialise();
         Ok(metrics)
@@ -137,6 +170,13 @@ impl Metrics {
         kinesis_lease::TroubleKind::ALL.iter().for_each(|kind| self.count(MetricName::KinesisTrouble, &[kind.as_str()], 0));
         ["person", "department"].iter().for_each(|to| self.count(MetricName::Attributed, &[to], 0));
         Unknown::ALL.iter().for_each(|why| self.count(MetricName::Attributed, &[why.label()], 0));
+        let sources = DepartmentSource::ALL.map(DepartmentSource::label);
+        let reasons = Unknown::ALL.map(Unknown::label).into_iter().chain(sources).chain(["person"]);
+        reasons.for_each(|reason| self.set(MetricName::AttributionShare, &[reason], 0.0));
+        Decision::ALL.iter().for_each(|decision| self.count(MetricName::PolicyVerdicts, &[decision.label()], 0));
+        for file in ["directory", "policy"] {
+            ["used", "refused"].iter().for_each(|outcome| self.count(MetricName::Reloads, &[file, outcome], 0));
+        }
         ["record", "message"].iter().for_each(|kind| self.count(MetricName::DeadLetters, &[kind], 0));
         TABLES.iter().for_each(|table| self.count(MetricName::Evicted, &[table], 0));
         let departments = self.departments.iter().map(|name| &**name).chain(["unknown", "other"]);
@@ -190,6 +230,7 @@ impl Metrics {
             (M::OutOfOrder, counts.out_of_order),
             (M::Future, counts.future),
             (M::Grants, counts.grants),
+            (M::Removals, counts.removals),
             (M::Companions, counts.companions),
             (M::Unpaired, counts.unpaired),
             (M::HeldOverflow, counts.held_overflow),
@@ -199,6 +240,8 @@ impl Metrics {
         self.count(M::Attributed, &["person"], counts.person);
         self.count(M::Attributed, &["department"], counts.department);
         counts.unknown.iter().for_each(|(why, by)| self.count(M::Attributed, &[why.label()], *by));
+        counts.verdicts.iter().for_each(|(decision, by)| self.count(M::PolicyVerdicts, &[decision.label()], *by));
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner).add(counts);
         counts.findings.iter().for_each(|((detector, severity), by)| self.count(M::Findings, &[detector.label(), severity.label()], *by));
         counts.alerts.iter().for_each(|((detector, status), by)| self.count(M::Alerts, &[detector.label(), status.label()], *by));
     }
@@ -209,6 +252,8 @@ impl Metrics {
         self.set(M::TrackedActors, &[], gauges.tables.actors as f64);
         self.set(M::HeldCalls, &[], gauges.held as f64);
         self.set(M::KnownGrants, &[], gauges.grants as f64);
+        self.set(M::UnlinkedPeople, &[], gauges.unlinked as f64);
+        self.share_gauges();
         self.set(M::OpenAlerts, &[], gauges.open_alerts as f64);
         self.set(M::Outbox, &[], outbox as f64);
         self.set(M::WatermarkSeconds, &[], gauges.watermark.unix() as f64);
@@ -221,6 +266,17 @@ impl Metrics {
             self.count(M::Evicted, &[table], now.saturating_sub(*before));
             *before = now;
         }
+    }
+
+    fn share_gauges(&self) {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        // Too little to be a share of anything.
+        let of = |part: f64, whole: f64| if whole < 0.5 { 0.0 } else { part / whole };
+        for (reason, calls) in &shares.by_reason {
+            self.set(MetricName::AttributionShare, &[reason], of(*calls, shares.calls));
+        }
+        self.set(MetricName::PolicyUnknownShare, &[], of(shares.unknown, shares.verdicts));
+        shares.fade();
     }
 
     /// The text that Prometheus scrapes. Calls by department are read from `shared` now.

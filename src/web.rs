@@ -13,10 +13,12 @@ use tokio::net::TcpListener;
 
 use crate::alerting::Alert;
 use crate::engine::Gauges;
+use crate::policy::PolicyBook;
 use crate::state::Shared;
 use crate::telemetry::Metrics;
 use crate::time::EventTime;
 
+pub mod api;
 mod page;
 
 /// What the page shows, exported by the daemon about once a second.
@@ -38,6 +40,8 @@ pub struct View {
     pub is_ready: bool,
     /// What is wrong right now, in a line each.
     pub troubles: Vec<String>,
+    /// The policies in use.
+    pub policy: Arc<PolicyBook>,
 }
 
 /// The shared read handle.
@@ -82,6 +86,16 @@ pub async fn listen(address: &str, web: Arc<Web>) -> std::io::Result<(SocketAddr
         .route(
             "/metrics",
             get(|State(web): State<Arc<Web>>| async move { guarded("text/plain; version=0.0.4", web.metrics.expose(&web.shared)) }),
+        )
+        .route(
+            "/api/v1/matrix",
+            get(|State(web): State<Arc<Web>>| async move {
+                guarded("application/json", api::matrix(&web.view().policy, &web.shared.access_rows()))
+            }),
+        )
+        .route(
+            "/api/v1/unlinked",
+            get(|State(web): State<Arc<Web>>| async move { guarded("application/json", api::unlinked(&web.shared.unlinked())) }),
         )
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))

@@ -113,7 +113,7 @@ async fn play(args: &DemoArgs, folder: &std::path::Path) -> Result<Exit, Failure
     let clock = Clock::Scaled { origin: moment(), start: EventTime::from_unix(first_live), factor };
     let client = feeder::client(&kinesis);
     feeder::make_stream(&client, STREAM).await?;
-    let daemon = Daemon { settings, clock, access: Access::Emulator, poll_interval: Duration::from_millis(100) };
+    let daemon = Daemon { settings, sources: None, clock, access: Access::Emulator, poll_interval: Duration::from_millis(100) };
     let started = moment();
     let running = daemon.start().await?;
     eprintln!("Live: {LIVE_HOURS} hours of the company's day in {} s. Page and metrics: http://{}/\n", real.as_secs(), running.address);

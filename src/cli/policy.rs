@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, Format};
 use crate::policy::{Context, Decision, Document, Policies, Request, Verdict};
 
 /// The subcommands.
@@ -16,6 +16,15 @@ use crate::policy::{Context, Decision, Document, Policies, Request, Verdict};
 pub enum PolicyCommand {
     /// Say what IAM documents decide about one request, and which statement does
     Eval(EvalArgs),
+    /// Print what each department may call: department × model family
+    Matrix {
+        /// Configuration file with [policy] documents or [departments]
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// How it is printed
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
     /// Run tables of cases: each document, request and expected decision
     Test {
         /// JSON files with cases (a list of {name, policies, action, resource, ctx, expect}), or folders of them
@@ -51,6 +60,7 @@ pub struct EvalArgs {
 pub fn policy(command: &PolicyCommand) -> Result<Exit, Failure> {
     match command {
         PolicyCommand::Eval(args) => eval(args),
+        PolicyCommand::Matrix { config, format } => super::matrix::matrix(config, *format),
         PolicyCommand::Test { paths } => test(paths),
     }
 }

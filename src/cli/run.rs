@@ -5,18 +5,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::summary::Summary;
-use super::{Exit, Failure, load_settings};
+use super::{Exit, Failure, Loaded, load};
 use crate::clock::Clock;
 use crate::daemon::{Access, Daemon, stop_signal};
 use crate::telemetry::start_log;
 
 /// Runs until it is asked to stop.
 pub fn run(config: &Path) -> Result<Exit, Failure> {
-    let settings = load_settings(config)?;
+    let Loaded { settings, sources, notices } = load(config)?;
     start_log(std::io::stderr().is_terminal());
+    notices.iter().for_each(|notice| tracing::warn!(%notice, "a policy is not understood in part: verdicts that it decides are unknown"));
     let started = crate::clock::moment();
     let outcome = runtime()?.block_on(async {
-        let daemon = Daemon { settings, clock: Clock::System, access: access(), poll_interval: Duration::from_secs(1) };
+        let daemon =
+            Daemon { settings, sources: Some(sources), clock: Clock::System, access: access(), poll_interval: Duration::from_secs(1) };
         daemon.start().await?.run(stop_signal()).await
     })?;
     let summary = Summary::new(&outcome.counts, outcome.records, outcome.undecodable, started.elapsed().as_secs_f64());

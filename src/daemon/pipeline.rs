@@ -13,9 +13,11 @@ use crate::clock::{Clock, moment};
 use crate::cloudtrail::{Decoder, Limits};
 use crate::config::Settings;
 use crate::engine::{Engine, InputId, Report};
+use crate::identity::Directory;
 use crate::observation::Observer;
 use crate::snapshot::Snapshot;
 use crate::sns::{Published, RetryClass};
+use crate::sources::Policies;
 use crate::storage::{DeadLetter, StateFolder, StorageError};
 use crate::telemetry::Metrics;
 use crate::telemetry::metric_name::MetricName;
@@ -319,6 +321,7 @@ impl Pipeline {
             now: self.clock.now().0,
             is_ready: !self.shards.is_empty(),
             troubles: self.troubles.keys().cloned().collect(),
+            policy: std::sync::Arc::clone(self.engine.policy()),
         });
         Ok(())
     }
@@ -330,6 +333,30 @@ impl Pipeline {
             return false;
         }
         self.troubles.insert(text, moment()).is_none()
+    }
+
+    /// Uses a directory that was read again.
+    pub(super) fn use_directory(&mut self, directory: Directory) {
+        let people = directory.people();
+        self.engine.set_directory(std::sync::Arc::new(directory), self.clock.now());
+        self.metrics.count(MetricName::Reloads, &["directory", "used"], 1);
+        tracing::info!(people, "the directory changed and is in use");
+    }
+
+    /// Uses policies that were read again.
+    pub(super) fn use_policies(&mut self, policies: Policies) {
+        let documents = policies.book.attached().documents().count();
+        self.engine.set_policy(policies.book);
+        self.metrics.count(MetricName::Reloads, &["policy", "used"], 1);
+        tracing::info!(documents, "the policy documents changed and are in use");
+        policies.notices.iter().for_each(|notice| tracing::warn!(%notice, "a policy is not understood in part"));
+    }
+
+    /// A changed file is broken: the one before it stays in use.
+    pub(super) fn refuse_reload(&mut self, file: &'static str, errors: &[String]) {
+        self.metrics.count(MetricName::Reloads, &[file, "refused"], 1);
+        self.trouble(format!("the changed {file} file is broken and not used"));
+        errors.iter().for_each(|error| tracing::error!(file, error, "a changed file is broken and not used; the one before it stays"));
     }
 
     /// Whether further pages may be taken in.

@@ -61,7 +61,9 @@ fn severity(removal: &Removal, is_refused: bool) -> Severity {
         // Somebody who signs out everywhere may leave a program running.
         RemovalKind::SignedOut if !removal.by.starts_with("Admin") => Severity::Low,
         RemovalKind::Membership => Severity::Medium,
-        _ if is_refused => Severity::Medium,
-        _ => Severity::High,
+        RemovalKind::Deleted | RemovalKind::Disabled | RemovalKind::LeftDirectory | RemovalKind::SignedOut if is_refused => {
+            Severity::Medium
+        }
+        RemovalKind::Deleted | RemovalKind::Disabled | RemovalKind::LeftDirectory | RemovalKind::SignedOut => Severity::High,
     }
 }

@@ -174,7 +174,8 @@ fn agent(user_agent: &str) -> (String, String) {
         ("linux", "linux"),
     ];
     let system = systems.iter().chain(&older).find(|(mark, _)| lower.contains(mark)).map_or("", |(_, name)| name);
-    (if system.is_empty() { tool.clone() } else { format!("{tool} on {system}") }, system.to_owned())
+    let agent = if system.is_empty() { tool } else { format!("{tool} on {system}") };
+    (agent, system.to_owned())
 }
 
 #[cfg(test)]

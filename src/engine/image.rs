@@ -28,7 +28,7 @@ pub struct EngineImage {
     held: Held,
     joining: JoiningImage,
     /// Latest calls of people; who made them is worked out again.
-    recent: Vec<Box<Call>>,
+    recent: Vec<Call>,
     departments: DepartmentUses,
     verdicts: VerdictShare,
     workers: WorkersImage,
@@ -75,7 +75,7 @@ impl Engine {
         engine.joining.restore(image.joining, watermark);
         for call in image.recent {
             let known = engine.joining.attribute(&call, Unknown::NoGrant);
-            engine.recent.note(call, &known);
+            engine.recent.note(Box::new(call), &known);
         }
         engine.departments = image.departments;
         engine.verdicts = image.verdicts;

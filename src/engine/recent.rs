@@ -61,7 +61,7 @@ impl Recent {
     }
 
     /// The calls, for a snapshot.
-    pub fn image(&self) -> Vec<Box<Call>> {
-        self.by_person.values().map(|(call, _)| call.clone()).collect()
+    pub fn image(&self) -> Vec<Call> {
+        self.by_person.values().map(|(call, _)| Call::clone(call)).collect()
     }
 }

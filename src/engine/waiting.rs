@@ -26,9 +26,33 @@ pub struct Held {
     /// (event time, order of arrival) → key.
     deadlines: BTreeMap<(EventTime, u64), Arc<str>>,
     next: u64,
+    /// Views of cross-account calls that wait for the caller's own.
+    twins: usize,
+}
+
+/// What a view waits for, in the place of an access key.
+fn twin_key(twin: u64) -> Arc<str> {
+    format!("twin:{twin:016x}").into()
 }
 
 impl Held {
+    /// Holds the called account's view of a call until the caller's own, known as `twin`, comes.
+    pub fn push_twin(&mut self, twin: u64, held: HeldCall) {
+        self.twins += 1;
+        self.push(twin_key(twin), held);
+    }
+
+    /// Whether any such view waits.
+    pub fn has_twins(&self) -> bool {
+        self.twins > 0
+    }
+
+    /// Drops the views that waited for `fingerprint`, and says how many there were.
+    pub fn drop_twin(&mut self, fingerprint: u64) -> u64 {
+        let dropped = self.take(&twin_key(fingerprint)).len();
+        dropped as u64
+    }
+
     /// Holds a call until the grant of `key` is known.
     pub fn push(&mut self, key: Arc<str>, held: HeldCall) {
         let order = self.next;
@@ -40,6 +64,9 @@ impl Held {
     /// Takes all calls that wait for `access_key_id`, in the order in which they came.
     pub fn take(&mut self, access_key_id: &str) -> Vec<HeldCall> {
         let calls = self.by_key.remove(access_key_id).unwrap_or_default();
+        if access_key_id.starts_with("twin:") {
+            self.twins = self.twins.saturating_sub(calls.len());
+        }
         for (order, held) in &calls {
             self.deadlines.remove(&(held.call.invocation.time, *order));
         }
@@ -57,6 +84,7 @@ impl Held {
         let ((_, order), key) = self.deadlines.pop_first()?;
         let calls = self.by_key.get_mut(&key)?;
         let position = calls.iter().position(|(held_order, _)| *held_order == order)?;
+        self.twins -= usize::from(key.starts_with("twin:") && self.twins > 0);
         // Mostly the first: the oldest call usually came first, too.
         let (_, held) = calls.remove(position)?;
         if calls.is_empty() {

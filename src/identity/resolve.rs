@@ -54,6 +54,9 @@ pub enum DepartmentSource {
 }
 
 impl DepartmentSource {
+    /// Every source, for metrics that start at zero.
+    pub const ALL: [Self; 4] = [Self::SessionTag, Self::CognitoSubject, Self::Directory, Self::RoleMap];
+
     /// The source as alerts write it.
     pub const fn label(self) -> &'static str {
         match self {

@@ -60,7 +60,9 @@ const fn service(plane: Plane) -> &'static str {
     match plane {
         Plane::Mantle => "bedrock-mantle",
         Plane::AgentCore => "bedrock-agentcore",
-        _ => "bedrock",
+        Plane::Runtime | Plane::Agents | Plane::KnowledgeBases | Plane::Flows | Plane::Guardrails | Plane::Prompts | Plane::Control => {
+            "bedrock"
+        }
     }
 }
 

@@ -253,9 +253,9 @@ impl Reader<'_> {
             Value::BooleanLit(boolean) => Some(boolean.value.to_string()),
             Value::Object(_) | Value::Array(_) | Value::NullKeyword(_) => None,
         };
-        let texts = match value {
-            Value::Array(list) => list.elements.iter().map(one).collect(),
-            other => one(other).map(|text| vec![text]),
+        let texts = match value.as_array() {
+            Some(list) => list.elements.iter().map(one).collect(),
+            None => one(value).map(|text| vec![text]),
         };
         texts.ok_or_else(|| self.unclear(at, format!("{name} is neither a text nor a list of texts"), "correct it"))
     }
@@ -316,7 +316,7 @@ impl Reader<'_> {
                     Kind::Numeric(_) => "a number",
                     Kind::Date(_) => "a time such as 2026-06-01T00:00:00Z",
                     Kind::Ip => "an address or a range such as 10.0.0.0/8",
-                    _ => "true or false",
+                    Kind::Null | Kind::Bool | Kind::Exact | Kind::IgnoreCase | Kind::Like | Kind::Arn => "true or false",
                 };
                 return Err(self.unclear(at, format!("\"{text}\" is not {kind}"), format!("write {kind}")));
             }

@@ -223,7 +223,7 @@ impl PolicyBook {
         match (are_known, self.roles_are_tagged) {
             (true, false) => context.set_absent_under("aws:principaltag/"),
             (true, true) => {
-                context.set_unknown_under("aws:principaltag/", "the session has no such tag, and the role's own tags are not logged")
+                context.set_unknown_under("aws:principaltag/", "the session has no such tag, and the role's own tags are not logged");
             }
             (false, _) => context.set_unknown_under("aws:principaltag/", "the record that shows the session's tags was not seen"),
         }

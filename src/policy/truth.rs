@@ -50,10 +50,10 @@ impl Truth {
 
     /// The opposite; what is unknown stays unknown.
     pub fn negated_if(self, negated: bool) -> Self {
-        match self {
-            Self::No if negated => Self::Yes,
-            Self::Yes if negated => Self::No,
-            other => other,
+        match (negated, self) {
+            (true, Self::No) => Self::Yes,
+            (true, Self::Yes) => Self::No,
+            (_, unchanged) => unchanged,
         }
     }
 }

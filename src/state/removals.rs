@@ -66,7 +66,7 @@ impl Removals {
             ids.iter().for_each(|id| self.add(*id, Entry { time: now, removal: Some(left.clone()) }));
         }
         for (_, ids) in roll.iter().filter(|(person, _)| !before.is_empty() && !before.contains_key(person)) {
-            for id in ids.iter().copied().collect::<Vec<_>>() {
+            for id in ids.iter().copied() {
                 if self.by_id.contains_key(&id) {
                     self.add(id, Entry { time: now, removal: None });
                 }

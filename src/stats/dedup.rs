@@ -45,6 +45,11 @@ impl Dedup {
         true
     }
 
+    /// Whether `fingerprint` was seen.
+    pub fn contains(&self, fingerprint: u64) -> bool {
+        fingerprint != 0 && self.buckets[self.index(fingerprint)].contains(&fingerprint)
+    }
+
     /// How many events the table can hold.
     pub fn capacity(&self) -> usize {
         self.buckets.len() * WAYS

@@ -140,3 +140,22 @@ fn an_event_from_the_future_poisons_nothing() {
     let last = &engine.open_alerts(1)[0];
     assert_eq!((last.event_count, last.last_event), (2, EventTime::from_unix(START + 60)));
 }
+
+#[test]
+fn a_call_that_two_accounts_see_counts_once_in_any_order() {
+    let mut callers = call("own", 10, "AKIA1");
+    callers["sharedEventID"] = json!("shared-1");
+    callers["userIdentity"] =
+        json!({"type": "IAMUser", "accessKeyId": "AKIA1", "arn": "arn:aws:iam::444455556666:user/u", "accountId": "444455556666"});
+    let mut callees = call("theirs", 10, "");
+    callees["sharedEventID"] = json!("shared-1");
+    callees["userIdentity"] = json!({"type": "AWSAccount", "accountId": "444455556666", "principalId": "AIDAEXAMPLE"});
+    for order in orders(&[callers.clone(), callees.clone(), call("later", 4_000, "ASIA9")]) {
+        let told = story::play(&settings(), observed(&order));
+        assert_eq!((told.counts.duplicates, told.counts.unknown.values().sum::<u64>()), (1, 2), "{order:?}");
+        assert_eq!(told.counts.unknown.get(&geophone::identity::Unknown::LongLivedKey), Some(&1), "the caller's own view counts");
+    }
+    // Where the caller's trail is not read, the called account's view is all there is.
+    let told = story::play(&settings(), observed(&[callees, call("later", 4_000, "ASIA9")]));
+    assert_eq!(told.counts.unknown.get(&geophone::identity::Unknown::NoIdentity), Some(&1));
+}
