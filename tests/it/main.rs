@@ -15,6 +15,7 @@ mod cli;
 mod config;
 mod daemon;
 mod joins;
+mod judging;
 mod order;
 mod policy;
 mod publishing;
