@@ -28,6 +28,11 @@ pub struct Known {
     ids: Vec<u64>,
 }
 
+/// While a caller is held, its address means no other caller.
+fn address(caller: &Arc<Caller>) -> usize {
+    Arc::as_ptr(caller) as usize
+}
+
 /// Grants and what follows from them.
 #[derive(Debug)]
 pub struct Joining {
@@ -36,6 +41,9 @@ pub struct Joining {
     grants: GrantKeeper,
     /// Callers by access key whose grant is settled.
     known: HashMap<Arc<str>, Arc<Known>, Xxh3Builder>,
+    /// The same by the address of the caller, which the observer shares between its calls: most calls need no look at a
+    /// text. Holds nothing that `known` does not hold.
+    by_address: HashMap<usize, Arc<Known>, Xxh3Builder>,
     /// Keys whose calls waited for their grant in vain.
     given_up: BTreeSet<Arc<str>>,
     /// Keys of parent grants that were missing when a chain was followed.
@@ -63,6 +71,7 @@ impl Joining {
             shared,
             grants,
             known: HashMap::default(),
+            by_address: HashMap::default(),
             given_up: BTreeSet::new(),
             missing_parents: HashSet::new(),
             removals,
@@ -74,13 +83,18 @@ impl Joining {
     pub fn set_directory(&mut self, directory: Arc<Directory>, now: EventTime) {
         self.removals.see_directory(&directory, now);
         self.resolver.set_directory(directory);
-        self.known.clear();
+        self.forget_known();
     }
 
     /// Puts other policies in the place of the present ones. Nothing that the old ones said is remembered.
     pub fn set_book(&mut self, book: Arc<PolicyBook>) {
         self.rulings = Rulings::new(book);
+        self.forget_known();
+    }
+
+    fn forget_known(&mut self) {
         self.known.clear();
+        self.by_address.clear();
     }
 
     /// The policies.
@@ -90,8 +104,8 @@ impl Joining {
 
     /// What is remembered about a caller whose grant is settled.
     pub fn known(&self, caller: &Arc<Caller>) -> Option<&Arc<Known>> {
-        // Callers are shared by the observer, so the addresses tell almost always.
-        self.known.get(&caller.access_key_id).filter(|known| Arc::ptr_eq(&known.caller, caller) || known.caller == *caller)
+        let by_address = self.by_address.get(&address(caller));
+        by_address.or_else(|| self.known.get(&caller.access_key_id).filter(|known| known.caller == *caller))
     }
 
     /// The access key whose grant a call of `caller` still waits for: its own, or one further back in a chain of roles
@@ -137,14 +151,17 @@ impl Joining {
         if let Some(parent) = farthest.and_then(|grant| grant.parent_key.as_ref()).filter(|key| key.starts_with("ASIA")) {
             if self.missing_parents.len() >= CALLERS_MAX {
                 self.missing_parents.clear();
-                self.known.clear();
+                self.forget_known();
             }
             self.missing_parents.insert(Arc::clone(parent));
         }
         if self.known.len() >= CALLERS_MAX {
-            self.known.clear();
+            self.forget_known();
         }
-        self.known.insert(Arc::clone(&known.caller.access_key_id), Arc::clone(known));
+        if let Some(before) = self.known.insert(Arc::clone(&known.caller.access_key_id), Arc::clone(known)) {
+            self.by_address.remove(&address(&before.caller));
+        }
+        self.by_address.insert(address(&known.caller), Arc::clone(known));
     }
 
     /// What policy says about `call`.
@@ -168,9 +185,9 @@ impl Joining {
         let is_news = self.resolver.learn_link(grant.cognito_identity.as_ref(), grant.user_pool_sub.as_ref(), &grant.tags);
         if self.missing_parents.remove(access_key_id) || is_news {
             // Other sessions know more now; which ones is not worth remembering.
-            self.known.clear();
-        } else {
-            self.known.remove(access_key_id);
+            self.forget_known();
+        } else if let Some(before) = self.known.remove(access_key_id) {
+            self.by_address.remove(&address(&before.caller));
         }
         self.grants.insert(Arc::clone(access_key_id), grant);
         self.given_up.remove(access_key_id);

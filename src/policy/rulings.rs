@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3Builder;
@@ -34,61 +34,65 @@ pub struct Principal {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Facts(Vec<Option<Arc<str>>>);
 
-/// A principal and what its call asks for. Texts are compared by their address: the observer shares equal ones, and the
-/// key holds them, so that an address never comes to mean another text. Equal texts at two addresses cost one more
+/// A remembered ruling with what it is about. Texts are compared by their address: the observer shares equal ones, and
+/// this holds them, so that an address never comes to mean another text. Equal texts at two addresses cost one more
 /// evaluation, and nothing else.
 #[derive(Clone, Debug)]
-struct Key {
-    principal: u64,
-    name: Arc<str>,
-    model: Option<Arc<Model>>,
-    resource: Option<Arc<str>>,
-    region: Arc<str>,
-    account: Arc<str>,
-    endpoint: Option<Arc<str>>,
-    /// Plane and standing, which the name alone does not tell.
-    variant: u64,
+struct Remembered {
+    ruling: Arc<Ruling>,
+    asked: Asked,
+    /// What keeps the addresses from being used again.
+    _texts: [Option<Arc<str>>; 5],
+    _model: Option<Arc<Model>>,
 }
 
-impl Key {
+/// What a call asks for, by address: principal, plane and standing, name, model, resource, region, account, endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked([u64; 8]);
+
+impl Asked {
     fn of(principal: u64, call: &Call, reads_endpoint: bool) -> Self {
         let invocation = &call.invocation;
-        Self {
+        let endpoint = invocation.vpc_endpoint.as_ref().filter(|_| reads_endpoint);
+        Self([
             principal,
-            name: Arc::clone(&invocation.name),
-            model: invocation.model.clone(),
-            resource: invocation.resource.clone(),
-            region: Arc::clone(&invocation.region),
-            account: Arc::clone(&invocation.account),
-            endpoint: invocation.vpc_endpoint.clone().filter(|_| reads_endpoint),
-            variant: (invocation.operation.plane as u64) << 1 | u64::from(invocation.with_bearer_token),
-        }
+            (invocation.operation.plane as u64) << 1 | u64::from(invocation.with_bearer_token),
+            address(&invocation.name),
+            invocation.model.as_ref().map_or(0, |model| Arc::as_ptr(model) as u64),
+            invocation.resource.as_ref().map_or(0, address),
+            address(&invocation.region),
+            address(&invocation.account),
+            endpoint.map_or(0, address),
+        ])
     }
 
-    fn addresses(&self) -> [usize; 6] {
-        let text = |text: &Arc<str>| Arc::as_ptr(text).cast::<u8>() as usize;
-        let some = |shared: &Option<Arc<str>>| shared.as_ref().map_or(0, text);
-        let model = self.model.as_ref().map_or(0, |model| Arc::as_ptr(model) as usize);
-        [text(&self.name), model, some(&self.resource), text(&self.region), text(&self.account), some(&self.endpoint)]
+    fn hash(&self) -> u64 {
+        let mixed = self.0.iter().fold(0, |mixed: u64, part| (mixed.rotate_left(23) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        mixed ^ (mixed >> 32)
     }
 }
 
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.principal == other.principal && self.variant == other.variant && self.addresses() == other.addresses()
+/// Takes a hash for what it is.
+#[derive(Clone, Copy, Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Only u64 is ever hashed; anything else is mixed in byte by byte.
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
     }
 }
 
-impl Eq for Key {}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let addresses = self.addresses();
-        let mixed = addresses.iter().fold(self.principal ^ self.variant.rotate_left(48), |mixed, address| {
-            (mixed.rotate_left(23) ^ *address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        });
-        state.write_u64(mixed);
-    }
+fn address(text: &Arc<str>) -> u64 {
+    Arc::as_ptr(text).cast::<u8>() as u64
 }
 
 /// A book with the memory of its rulings.
@@ -100,7 +104,8 @@ pub struct Rulings {
     reads_endpoint: bool,
     principals: HashMap<Facts, Arc<Principal>, Xxh3Builder>,
     next_principal: u64,
-    rulings: HashMap<Key, Arc<Ruling>, Xxh3Builder>,
+    /// By the hash of what is asked; another question of the same hash takes its place.
+    rulings: HashMap<u64, Remembered, BuildHasherDefault<AsItIs>>,
     nothing: Arc<Ruling>,
 }
 
@@ -172,15 +177,30 @@ impl Rulings {
         if principal.is_volatile {
             return Arc::new(self.book.rule(call, who, policies));
         }
-        let key = Key::of(principal.id, call, self.reads_endpoint);
-        if let Some(known) = self.rulings.get(&key) {
-            return Arc::clone(known);
+        let asked = Asked::of(principal.id, call, self.reads_endpoint);
+        let hash = asked.hash();
+        if let Some(known) = self.rulings.get(&hash).filter(|known| known.asked == asked) {
+            return Arc::clone(&known.ruling);
         }
         let ruling = Arc::new(self.book.rule(call, who, policies));
         if self.rulings.len() >= RULINGS_MAX {
             self.rulings.clear();
         }
-        self.rulings.insert(key, Arc::clone(&ruling));
+        let invocation = &call.invocation;
+        let texts = [
+            Some(&invocation.name),
+            invocation.resource.as_ref(),
+            Some(&invocation.region),
+            Some(&invocation.account),
+            invocation.vpc_endpoint.as_ref(),
+        ];
+        let remembered = Remembered {
+            ruling: Arc::clone(&ruling),
+            asked,
+            _texts: texts.map(Option::<&Arc<str>>::cloned),
+            _model: invocation.model.clone(),
+        };
+        self.rulings.insert(hash, remembered);
         ruling
     }
 }

@@ -49,6 +49,21 @@ impl Stage {
         self.folder.path().join("geophone.toml")
     }
 
+    /// Adds to the configuration.
+    pub fn configure(&self, text: &str) {
+        let before = fs::read_to_string(self.config()).expect("written");
+        fs::write(self.config(), before + text).expect("written");
+    }
+
+    /// Writes a file beside the configuration, in one step.
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        let fresh = path.with_extension("fresh");
+        fs::write(&fresh, text).expect("written");
+        fs::rename(fresh, path).expect("renamed");
+    }
+
     pub fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }
