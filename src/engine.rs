@@ -377,7 +377,7 @@ impl Engine {
     fn settle_as(&mut self, held: HeldCall, known: &Arc<Known>, was_pending: bool, report: &mut Report) {
         let (who, time) = (&known.who, held.call.invocation.time);
         let ruling = self.joining.rule(known, &held.call);
-        report.counts.attribute(who, ruling.verdict.as_ref());
+        report.counts.attribute(who, &ruling);
         if self.joining.is_unlinked(who)
             && let Some(person) = &who.person
         {

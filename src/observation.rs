@@ -180,13 +180,12 @@ impl Observer {
             arn if arn.starts_with("arn:") => Some(arn.to_owned()),
             id => Some(format!("arn:aws:bedrock:{}:{}:{kind}/{id}", event.aws_region.as_str(), event.account())),
         };
-        let with_alias = |id: &str, alias: &str| if alias.is_empty() { String::new() } else { format!("{id}/{alias}") };
+        let with_alias = |id: &str, alias: &str| if id.is_empty() || alias.is_empty() { String::new() } else { format!("{id}/{alias}") };
+        let flow_alias = asked.flow_alias_identifier.non_empty().map_or_else(String::new, |alias| format!("alias/{alias}"));
         let made = made("knowledge-base", asked.knowledge_base_id.as_str())
             .or_else(|| made("agent-alias", &with_alias(asked.agent_id.as_str(), asked.agent_alias_id.as_str())))
             .or_else(|| made("guardrail", asked.guardrail_identifier.as_str()))
-            .or_else(|| {
-                made("flow", &with_alias(asked.flow_identifier.as_str(), &format!("alias/{}", asked.flow_alias_identifier.as_str())))
-            })
+            .or_else(|| made("flow", &with_alias(asked.flow_identifier.as_str(), &flow_alias)))
             .or_else(|| made("prompt", asked.prompt_identifier.as_str()))?;
         Some(self.share(&made, USER_AGENT_BYTES_MAX))
     }

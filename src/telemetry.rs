@@ -174,6 +174,7 @@ impl Metrics {
         let reasons = Unknown::ALL.map(Unknown::label).into_iter().chain(sources).chain(["person"]);
         reasons.for_each(|reason| self.set(MetricName::AttributionShare, &[reason], 0.0));
         Decision::ALL.iter().for_each(|decision| self.count(MetricName::PolicyVerdicts, &[decision.label()], 0));
+        self.count(MetricName::PolicyVerdicts, &["no-document"], 0);
         for file in ["directory", "policy"] {
             ["used", "refused"].iter().for_each(|outcome| self.count(MetricName::Reloads, &[file, outcome], 0));
         }
@@ -240,6 +241,7 @@ impl Metrics {
         self.count(M::Attributed, &["person"], counts.person);
         self.count(M::Attributed, &["department"], counts.department);
         counts.unknown.iter().for_each(|(why, by)| self.count(M::Attributed, &[why.label()], *by));
+        self.count(M::PolicyVerdicts, &["no-document"], counts.unjudged);
         counts.verdicts.iter().for_each(|(decision, by)| self.count(M::PolicyVerdicts, &[decision.label()], *by));
         self.shares.lock().unwrap_or_else(PoisonError::into_inner).add(counts);
         counts.findings.iter().for_each(|((detector, severity), by)| self.count(M::Findings, &[detector.label(), severity.label()], *by));

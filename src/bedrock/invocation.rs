@@ -165,6 +165,11 @@ impl Invocation {
         self.operation.is_invocation && self.outcome.denial().is_none()
     }
 
+    /// Name and model for a sentence: `Converse on anthropic.claude-…`, or the name alone.
+    pub fn spoken(&self) -> String {
+        self.model.as_ref().map_or_else(|| self.name.to_string(), |model| format!("{} on {}", self.name, model.id))
+    }
+
     /// The model's canonical id, or what stands in its place in a sentence.
     pub fn model_name(&self) -> &str {
         self.model.as_ref().map_or("no model named", |model| &model.id)

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use geophone_company::{Company, CompanySettings};
+use geophone_company::{Company, CompanySettings, Department};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -30,7 +30,7 @@ use crate::engine::{Engine, Report};
 use crate::finding::Severity;
 use crate::identity::Directory;
 use crate::observation::Observer;
-use crate::policy::{DepartmentTable, PolicyBook};
+use crate::policy::{Attached, DepartmentTable, Document, PolicyBook, ProfileTable, Roles};
 use crate::snapshot::Snapshot;
 use crate::storage::StateFolder;
 use crate::telemetry::start_log;
@@ -163,7 +163,9 @@ async fn serve_kinesis() -> Result<String, Failure> {
 fn settings(company: &Company, kinesis: &str, sns: &str, format: Format) -> Result<Settings, Failure> {
     let mut settings = Settings::default();
     let departments = company.departments().iter().map(|department| (department.name.clone(), department.models.clone()));
-    settings.engine.policy = Arc::new(PolicyBook::of_table(DepartmentTable::new(departments)));
+    settings.departments = DepartmentTable::new(departments);
+    let book = settings.book(perimeter(company)?, ProfileTable::shipped());
+    settings.engine.policy = Arc::new(PolicyBook::new(book));
     settings.streams =
         vec![Stream { name: STREAM.to_owned(), arn: None, region: None, endpoint: Some(kinesis.to_owned()), start: Start::TrimHorizon }];
     settings.topics = vec![Topic {
@@ -178,6 +180,28 @@ fn settings(company: &Company, kinesis: &str, sns: &str, format: Format) -> Resu
     let directory = Directory::parse(&company.directory_csv());
     let directory = directory.map_err(|errors| Failure::new(Exit::Software, format_args!("the company's directory: {errors:?}")))?;
     Ok(settings.with_directory(directory))
+}
+
+/// The policy that is attached to the roles of people: each department's models, by the session tag.
+fn perimeter(company: &Company) -> Result<Attached, Failure> {
+    let statement = |department: &Department| {
+        let of = |model: &String| {
+            [format!("arn:aws:bedrock:*::foundation-model/{model}"), format!("arn:aws:bedrock:*:*:inference-profile/*.{model}")]
+        };
+        let resources: Vec<String> = department.models.iter().flat_map(of).collect();
+        serde_json::json!({"Sid": department.name, "Effect": "Allow", "Action": "bedrock:InvokeModel*", "Resource": resources,
+            "Condition": {"StringEquals": {"aws:PrincipalTag/dept": department.name}}})
+    };
+    let mut statements: Vec<_> = company.departments().iter().map(statement).collect();
+    // The platform team runs Bedrock: guardrails, logging, model access.
+    statements.push(serde_json::json!({"Sid": "Administration", "Effect": "Allow", "NotAction": "bedrock:Invoke*", "Resource": "*",
+        "Condition": {"StringEquals": {"aws:PrincipalTag/dept": "platform"}}}));
+    let text = serde_json::json!({"Version": "2012-10-17", "Statement": statements}).to_string();
+    let document = Document::parse("perimeter.json", &text).map_err(|notice| Failure::new(Exit::Software, notice))?;
+    let document = Arc::new(document);
+    let roles: std::collections::BTreeSet<&String> = company.departments().iter().flat_map(|department| &department.role_arns).collect();
+    let identity = roles.into_iter().map(|arn| (Roles::Like(arn.clone()), Arc::clone(&document))).collect();
+    Ok(Attached { identity, ..Attached::default() })
 }
 
 /// Reads six weeks of history through a like engine without alerting and leaves a snapshot, as `geophone warm` does.

@@ -14,6 +14,7 @@
 use std::sync::Arc;
 
 use crate::bedrock::{DenialKind, DeniedBy, Outcome};
+use crate::cloudtrail::Arn;
 use crate::finding::{Confidence, DetectorId, Finding, Fingerprint, Severity, Signal};
 use crate::identity::{Attribution, Department, DepartmentSource};
 use crate::observation::Call;
@@ -41,6 +42,11 @@ impl Detector for CrossDepartment {
     }
 }
 
+/// The same for a title: an ARN without what comes before the resource.
+fn short(target: &str) -> &str {
+    Arn::parse(target).map_or(target, |arn| arn.resource)
+}
+
 /// What was called: the model, else the resource, else the operation.
 fn target(call: &Call) -> &str {
     let invocation = &call.invocation;
@@ -64,7 +70,7 @@ fn drift(judged: &Judged<'_>, verdict: &Verdict, source: DepartmentSource) -> Fi
     let is_worse = !owners.is_empty() || verdict.decision == Decision::ExplicitDeny;
     finding.severity = if is_worse { Severity::High } else { Severity::Medium };
     finding.confidence = confidence(source);
-    finding.title = format!("Not this department's: {} on {target}", finding.who.spoken());
+    finding.title = format!("Not this department's: {} on {}", finding.who.spoken(), short(target));
     let whose = if owners.is_empty() { String::new() } else { format!(" It is {owners}'s.") };
     let says = match (verdict.decision, &verdict.statement) {
         (Decision::ExplicitDeny, Some(statement)) => format!("{statement} denies it"),
@@ -97,7 +103,7 @@ fn stale(judged: &Judged<'_>, verdict: &Verdict) -> Finding {
     let mut finding = Finding::about(DetectorId::CrossDepartment, judged.call, judged.who, fingerprint);
     finding.severity = Severity::Low;
     finding.channel = "stale documents".to_owned();
-    finding.title = format!("Policy documents are stale: {target}");
+    finding.title = format!("Policy documents are stale: {}", short(target));
     finding.explanation = format!(
         "{} was refused {} on {target} in {}, which {} allows: the documents that geophone was given are not those that are attached.",
         finding.who.spoken(),

@@ -39,13 +39,12 @@ pub fn judge(judged: &Judged<'_>, out: &mut Vec<Signal>) {
         None => format!("with key {}", judged.call.caller.access_key_id),
     };
     finding.explanation = format!(
-        "{} {} at {} ({}) and called {} on {} in {} {} later, {session}.",
+        "{} {} at {} ({}) and called {} in {} {} later, {session}.",
         finding.who.spoken(),
         removal.kind.spoken(),
         removal.time,
         removal.by,
-        invocation.name,
-        invocation.model_name(),
+        invocation.spoken(),
         invocation.region,
         spoken(after),
     );

@@ -6,7 +6,8 @@
 //!
 //! | story | severity |
 //! |---|---|
-//! | an instance's or function's credentials from two networks, or with and without a VPC endpoint, in one region | high |
+//! | an instance's credentials from two networks, or with and without a VPC endpoint, in one region | high |
+//! | the same of any machine and in any region, with another agent | high |
 //! | two networks at once with two agents | high |
 //! | two networks at once with one agent: a thief who copies the agent, or an egress with several networks | low |
 //! | one network, two operating systems at once | informational |
@@ -40,8 +41,11 @@ impl Reason {
     fn of(caller: &Caller, a: &Place, b: &Place) -> Option<Self> {
         let is_elsewhere = a.network != b.network || a.by_endpoint != b.by_endpoint;
         if caller.is_machine {
-            // The credentials of an instance live in it; another region may be reached by another way out.
-            return (is_elsewhere && a.region == b.region).then_some(Self::OutsideItsInstance);
+            // The credentials of an instance live in it. Another region may be reached by another way out, and a function
+            // leaves by whichever address it gets: there the agent must differ, too.
+            let is_instance = caller.session_name.starts_with("i-");
+            let is_strange = a.agent != b.agent || (is_instance && a.region == b.region);
+            return (is_elsewhere && is_strange).then_some(Self::OutsideItsInstance);
         }
         if !a.overlaps(b) {
             return None;
@@ -75,7 +79,7 @@ impl Reason {
             Self::TwoSystems => "on two operating systems at once",
             Self::TwoNetworks => "from two networks at once",
             Self::TwoNetworksTwoAgents => "from two networks with two agents at once",
-            Self::OutsideItsInstance => "outside of the instance or function that it belongs to",
+            Self::OutsideItsInstance => "outside its own machine",
         }
     }
 }
@@ -134,16 +138,16 @@ fn finding(judged: &Judged<'_>, reason: Reason, other: &Place, agent: &str) -> F
     finding.confidence = reason.confidence();
     finding.channel = reason.spoken().to_owned();
     finding.title = format!("Credential used {}: {}", reason.spoken(), finding.who.spoken());
-    let path = |by_endpoint: bool| if by_endpoint { ", through a VPC endpoint" } else { "" };
+    let path = |by_endpoint: bool| if by_endpoint { " through a VPC endpoint" } else { "" };
     finding.explanation = format!(
-        "{}'s key {} was used {}: {} on {} from {}{} ({agent}), and from {}{} between {} and {}.",
-        finding.who.spoken(),
+        "Key {} of {} was used {}: {} from {}{} with {}, and calls from {}{} between {} and {}.",
         judged.call.caller.access_key_id,
+        finding.who.spoken(),
         reason.spoken(),
-        invocation.name,
-        invocation.model_name(),
+        invocation.spoken(),
         invocation.source_ip,
         path(invocation.vpc_endpoint.is_some()),
+        if agent.is_empty() { "no user agent" } else { agent },
         other.network,
         path(other.by_endpoint),
         other.first,

@@ -8,7 +8,7 @@ use crate::bedrock::EventId;
 use crate::finding::{DetectorId, Finding, Severity};
 use crate::identity::{Attribution, Department, DepartmentSource, Unknown};
 use crate::observation::Call;
-use crate::policy::{Decision, Ruling, Verdict};
+use crate::policy::{Decision, Ruling};
 use crate::time::EventTime;
 
 /// Counts since the report was made. Names are those of `--summary` and of the metrics.
@@ -32,6 +32,8 @@ pub struct Counts {
     pub removals: u64,
     /// What policy said about calls, by decision; nothing where there is no policy.
     pub verdicts: BTreeMap<Decision, u64>,
+    /// Calls of callers that no policy document is for.
+    pub unjudged: u64,
     /// Calls whose department is known, by where it comes from.
     pub sources: BTreeMap<DepartmentSource, u64>,
     /// Companion records of streaming calls.
@@ -54,7 +56,7 @@ pub struct Counts {
 
 impl Counts {
     /// Counts how far a call was attributed, and what policy said.
-    pub fn attribute(&mut self, who: &Attribution, verdict: Option<&Verdict>) {
+    pub(super) fn attribute(&mut self, who: &Attribution, ruling: &Ruling) {
         self.person += u64::from(who.person.is_some());
         match &who.department {
             Department::Known { source, .. } => {
@@ -63,8 +65,10 @@ impl Counts {
             }
             Department::Unknown(why) => *self.unknown.entry(*why).or_default() += 1,
         }
-        if let Some(verdict) = verdict {
-            *self.verdicts.entry(verdict.decision).or_default() += 1;
+        match &ruling.verdict {
+            Some(verdict) if ruling.is_in_scope => *self.verdicts.entry(verdict.decision).or_default() += 1,
+            Some(_) => self.unjudged += 1,
+            None => {}
         }
     }
 
@@ -78,6 +82,7 @@ impl Counts {
         self.future += other.future;
         self.grants += other.grants;
         self.removals += other.removals;
+        self.unjudged += other.unjudged;
         add_map(&mut self.verdicts, &other.verdicts);
         add_map(&mut self.sources, &other.sources);
         self.companions += other.companions;

@@ -36,7 +36,7 @@ pub struct VerdictShare {
 impl VerdictShare {
     /// Notes what was said about a call.
     pub(super) fn note(&mut self, call: &Call, known: &Known, ruling: &Ruling) {
-        let Some(verdict) = &ruling.verdict else { return };
+        let Some(verdict) = ruling.verdict.as_ref().filter(|_| ruling.is_in_scope) else { return };
         let hour = call.invocation.time.slot(HOUR);
         if self.hours.len() >= HOURS_MAX && !self.hours.contains_key(&hour) {
             return;

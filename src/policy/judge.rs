@@ -76,6 +76,9 @@ impl Default for BookSettings {
 pub struct Ruling {
     /// The verdict; none where there is nothing to judge by or it is not settled whose call it is.
     pub verdict: Option<Verdict>,
+    /// Whether anything was to judge by for this caller: documents of its role, or the table. What a record of a role
+    /// without documents leaves unknown is no fault of the documents.
+    pub is_in_scope: bool,
     /// Other departments that may call the model, where this one may not for certain.
     pub owners: Vec<Arc<str>>,
 }
@@ -147,7 +150,8 @@ impl PolicyBook {
         };
         let may = verdict.as_ref().is_some_and(|verdict| verdict.decision == Decision::Allow);
         let owners = if may { Vec::new() } else { self.owners(call, who) };
-        Ruling { verdict, owners }
+        let is_in_scope = policies.is_some() || verdict.as_ref().is_some_and(|verdict| verdict.decision != Decision::Unknown);
+        Ruling { verdict, is_in_scope, owners }
     }
 
     fn by_table(&self, call: &Call, who: &Attribution) -> Option<Verdict> {

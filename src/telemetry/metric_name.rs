@@ -164,7 +164,13 @@ const TABLE: [Row; 39] = [
         &["reason"],
         "Share of calls of the last ten minutes or so by where their department comes from, or why it is unknown; person: with a person.",
     ),
-    (M::PolicyVerdicts, "geophone_policy_verdicts_total", Counter, &["verdict"], "What the policies said about calls."),
+    (
+        M::PolicyVerdicts,
+        "geophone_policy_verdicts_total",
+        Counter,
+        &["verdict"],
+        "What the policies said about calls; no-document: none is attached to the caller.",
+    ),
     (
         M::PolicyUnknownShare,
         "geophone_policy_unknown_share",

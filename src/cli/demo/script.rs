@@ -7,12 +7,14 @@ use geophone_company::{Attack, Company, Event};
 use crate::time::{HOUR, MINUTE};
 
 /// What is played, and when after the live day's midnight.
-const SCRIPT: [(Attack, i64); 6] = [
+const SCRIPT: [(Attack, i64); 8] = [
     (Attack::DeniedProbe, 9 * HOUR + 10 * MINUTE),
     (Attack::CrossDepartment, 10 * HOUR + 20 * MINUTE),
     (Attack::InvocationBurst, 11 * HOUR + 30 * MINUTE),
+    (Attack::Offboarded, 12 * HOUR + 20 * MINUTE),
     (Attack::LlmJacking, 13 * HOUR + 15 * MINUTE),
     (Attack::GuardrailTampering, 14 * HOUR + 40 * MINUTE),
+    (Attack::SessionTheft, 15 * HOUR),
     (Attack::BearerKey, 15 * HOUR + 30 * MINUTE),
 ];
 
