@@ -80,7 +80,7 @@ pub async fn listen(address: &str, web: Arc<Web>) -> std::io::Result<(SocketAddr
         .route(
             "/",
             get(|State(web): State<Arc<Web>>| async move {
-                guarded("text/html; charset=utf-8", page::render(&web.view(), &web.shared.access_rows()))
+                guarded("text/html; charset=utf-8", page::render(&web.view(), &web.shared.access_rows(), web.shared.unlinked_count()))
             }),
         )
         .route(

@@ -36,6 +36,18 @@ pub struct Calls {
     tokens: u64,
 }
 
+impl Calls {
+    /// Whether there are any.
+    pub fn any(&self) -> bool {
+        self.success + self.denied + self.throttled + self.failed > 0
+    }
+
+    /// Succeeded, refused, throttled, failed, tokens.
+    pub const fn numbers(&self) -> [u64; 5] {
+        [self.success, self.denied, self.throttled, self.failed, self.tokens]
+    }
+}
+
 /// All cells, by department and family.
 pub fn cells(book: &PolicyBook, rows: &[AccessRow]) -> Vec<MatrixCell> {
     let is_known = |name: &str| !name.starts_with('(');

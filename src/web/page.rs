@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::View;
+use super::api::{self, MatrixCell};
 use crate::alerting::Alert;
 use crate::alerting::message::{clean, markup_entity};
 use crate::state::AccessRow;
@@ -27,7 +28,7 @@ th:nth-child(-n+2),td:nth-child(-n+2){text-align:left}.warn{background:#fff3cd;c
 code{font:.85em ui-monospace,monospace;overflow-wrap:anywhere}";
 
 /// The page.
-pub(super) fn render(view: &View, rows: &[AccessRow]) -> String {
+pub(super) fn render(view: &View, rows: &[AccessRow], unlinked: usize) -> String {
     let mut out = String::with_capacity(16 * 1024);
     let _ = write!(
         out,
@@ -56,8 +57,11 @@ pub(super) fn render(view: &View, rows: &[AccessRow]) -> String {
         out.push_str("<p class=dim>Nothing is open.</p>");
     }
     view.alerts.iter().for_each(|alert| article(&mut out, alert));
-    table(&mut out, rows);
-    out.push_str("<p class=dim><a href=/metrics>metrics</a></p></main></html>");
+    table(&mut out, &api::cells(&view.policy, rows));
+    if unlinked > 0 {
+        let _ = write!(out, "<p class=dim>{unlinked} people with calls are not in the directory: <a href=/api/v1/unlinked>who</a></p>");
+    }
+    out.push_str("<p class=dim><a href=/metrics>metrics</a> · <a href=/api/v1/matrix>matrix</a></p></main></html>");
     out
 }
 
@@ -79,22 +83,36 @@ fn article(out: &mut String, alert: &Alert) {
     );
 }
 
-fn table(out: &mut String, rows: &[AccessRow]) {
+/// Departments and models: what was called, and what policy says. Of what nobody called only the number is shown.
+fn table(out: &mut String, cells: &[MatrixCell]) {
     const ROWS_SHOWN: usize = 60;
     out.push_str("<h2>Departments and models</h2>");
-    if rows.is_empty() {
+    let used: Vec<&MatrixCell> = cells.iter().filter(|cell| cell.calls.any()).collect();
+    if used.is_empty() {
         return out.push_str("<p class=dim>No Bedrock call yet.</p>");
     }
-    out.push_str("<table><tr><th>department<th>model family<th>calls<th>refused<th>throttled<th>failed<th>tokens");
-    for row in rows.iter().take(ROWS_SHOWN) {
-        let _ = write!(out, "<tr><td>{}<td>{}", escape(&row.department), escape(&row.family));
-        row.counts.iter().chain([&row.tokens]).for_each(|count| {
+    out.push_str("<table><tr><th>department<th>model family<th>calls<th>refused<th>throttled<th>failed<th>tokens<th>policy");
+    for cell in used.iter().take(ROWS_SHOWN) {
+        let _ = write!(out, "<tr><td>{}<td>{}", escape(&cell.department), escape(&cell.family));
+        cell.calls.numbers().iter().for_each(|count| {
             let _ = write!(out, "<td>{}", thousands(*count));
         });
+        match cell.note {
+            Some(note) => {
+                let _ = write!(out, "<td><b>{}</b>", note.replace('-', " "));
+            }
+            None => {
+                let _ = write!(out, "<td>{}", cell.verdict.replace('-', " "));
+            }
+        }
     }
     out.push_str("</table>");
-    if rows.len() > ROWS_SHOWN {
-        let _ = write!(out, "<p class=dim>and {} more rows</p>", rows.len() - ROWS_SHOWN);
+    if used.len() > ROWS_SHOWN {
+        let _ = write!(out, "<p class=dim>and {} more rows</p>", used.len() - ROWS_SHOWN);
+    }
+    let unused = cells.iter().filter(|cell| cell.note == Some("granted-never-used")).count();
+    if unused > 0 {
+        let _ = write!(out, "<p class=dim>{unused} grants were never used since the start</p>");
     }
 }
 
@@ -129,7 +147,7 @@ mod tests {
     fn foreign_text_is_escaped() {
         let view = View { troubles: vec!["<script>alert('x')</script>\u{202e}".into()], ..View::default() };
         let rows = [AccessRow { department: "<b>".into(), family: "\"&'".into(), counts: [1_234_567, 0, 0, 0], tokens: 0 }];
-        let html = render(&view, &rows);
+        let html = render(&view, &rows, 3);
         assert!(!html.contains("<script") && !html.contains("<b>&") && !html.contains('\u{202e}'));
         assert!(html.contains("&lt;b&gt;") && html.contains("1\u{202f}234\u{202f}567"));
     }
