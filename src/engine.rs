@@ -29,8 +29,9 @@ use crate::bedrock::TimeSource;
 use crate::detect::{CohortKey, CohortViews, Context, Detectors, Judged, access_denied};
 use crate::finding::{Fingerprint, Signal};
 use crate::identity::{CallerKind, Directory, RemovalNotice, Resolver, Unknown};
-use crate::observation::{Body, Observation};
-use crate::policy::PolicyBook;
+use crate::observation::{Body, Call, Observation};
+use crate::policy::{PolicyBook, Ruling};
+use crate::state::removals::MassLeave;
 use crate::state::{DepartmentUses, GrantKeeper, Shared};
 use crate::stats::{Cohort, Dedup};
 use crate::time::{DAY, EventTime, HOUR, MINUTE, Now};
@@ -168,7 +169,10 @@ impl Engine {
         }
         let trusted = !is_future && !is_late && time_source == TimeSource::Event;
         match body {
-            Body::Call(call) if twin != 0 => self.held.push_twin(twin, HeldCall { call, trusted }),
+            Body::Call(call) if twin != 0 => {
+                self.make_room(report);
+                self.held.push_twin(twin, HeldCall { call, trusted });
+            }
             Body::Call(call) => self.call(HeldCall { call, trusted }, report),
             Body::Companion { request, tokens } => {
                 report.counts.companions += 1;
@@ -193,9 +197,13 @@ impl Engine {
     }
 
     /// Takes another directory in. Who is missing in it has left, at `now`.
-    pub fn set_directory(&mut self, directory: Arc<Directory>, now: Now) {
-        self.joining.set_directory(directory, now.0);
+    ///
+    /// # Errors
+    /// Too many are missing at once; the directory before it stays.
+    pub fn set_directory(&mut self, directory: Arc<Directory>, now: Now) -> Result<(), MassLeave> {
+        self.joining.set_directory(directory, now.0)?;
         self.shared.forget_unlinked();
+        Ok(())
     }
 
     /// Takes other policies in. What the old ones said is forgotten.
@@ -225,7 +233,7 @@ impl Engine {
         self.inputs.finish();
         self.tick(report);
         while let Some(held) = self.held.take_oldest() {
-            self.settle(held, Unknown::NoGrant, true, report);
+            self.release(held, report);
         }
         let before = report.alerts.len();
         self.alerting.finish(&mut report.alerts);
@@ -288,33 +296,28 @@ impl Engine {
         let caller = &held.call.caller;
         report.counts.invocations += u64::from(held.call.invocation.operation.is_invocation);
         if let Some(known) = self.joining.known(caller).filter(|_| !held.call.invocation.with_bearer_token).cloned() {
-            self.tap_instantly(&held, &known, report);
-            return self.settle_as(held, &known, false, report);
+            let ruling = self.joining.rule(&known, &held.call);
+            self.tap_instantly(&held, &known, &ruling, report);
+            return self.settle_as(held, &known, &ruling, false, report);
         }
         let missing = self.joining.worth_waiting_for(caller);
         let known = self.joining.attribute(&held.call, if missing.is_some() { Unknown::Pending } else { Unknown::NoGrant });
-        self.tap_instantly(&held, &known, report);
+        let ruling = self.joining.rule(&known, &held.call);
+        self.tap_instantly(&held, &known, &ruling, report);
         let Some(missing) = missing else {
-            return self.settle_as(held, &known, false, report);
+            return self.settle_as(held, &known, &ruling, false, report);
         };
-        if self.held.len() >= self.settings.held_max
-            && let Some(oldest) = self.held.take_oldest()
-        {
-            report.counts.held_overflow += 1;
-            self.settle(oldest, Unknown::NoGrant, true, report);
-        }
+        self.make_room(report);
         self.held.push(missing, held);
     }
 
     /// The instant tap: every call by its credential, before it is settled who made it.
-    fn tap_instantly(&mut self, held: &HeldCall, known: &Known, report: &mut Report) {
+    fn tap_instantly(&mut self, held: &HeldCall, known: &Known, ruling: &Ruling, report: &mut Report) {
         let is_refused = held.call.invocation.outcome.denial().is_some();
         if !is_refused && self.detectors.keys.is_empty() {
             return;
         }
-        let ruling = self.joining.rule(known, &held.call);
-        let judged =
-            Judged { call: &held.call, who: &known.who, ruling: &ruling, removal: None, trusted: held.trusted, was_pending: false };
+        let judged = Judged { call: &held.call, who: &known.who, ruling, removal: None, trusted: held.trusted, was_pending: false };
         let context = Context { cohorts: &self.views };
         if !self.detectors.keys.is_empty() {
             let owner = self.owner_of_key(&held.call.caller);
@@ -350,46 +353,58 @@ impl Engine {
         if notice.removal.is_none() {
             return;
         }
-        for (call, known) in self.recent.later_than(notice.time) {
-            let Some(removal) = self.joining.outlived(&known, call.invocation.time).filter(|removal| removal.time == notice.time) else {
-                continue;
-            };
-            let ruling = Arc::default();
-            let judged =
-                Judged { call: &call, who: &known.who, ruling: &ruling, removal: Some(removal), trusted: true, was_pending: false };
+        let joining = &self.joining;
+        let is_concerned =
+            |call: &Call, known: &Known| joining.outlived(known, call.invocation.time).is_some_and(|removal| removal.time == notice.time);
+        for (call, known) in self.recent.later_than(notice.time, is_concerned) {
+            let (removal, ruling) = (joining.outlived(&known, call.invocation.time), Ruling::default());
+            let judged = Judged { call: &call, who: &known.who, ruling: &ruling, removal, trusted: true, was_pending: false };
             self.detectors.judge_removal(&judged, &mut self.signals);
         }
         self.publish(report);
     }
 
-    /// A call waited for its grant in vain: further calls of its key are not held up.
-    fn give_up(&mut self, held: HeldCall, report: &mut Report) {
-        self.joining.give_up(&held.call.caller.access_key_id);
+    /// A call that waited goes on without what it waited for.
+    fn release(&mut self, held: HeldCall, report: &mut Report) {
+        if held.call.caller.kind == CallerKind::AwsAccount {
+            // No other account's trail is read here: this view of the call is all there is, and no tap has seen it.
+            return self.call(held, report);
+        }
         self.settle(held, Unknown::NoGrant, true, report);
+    }
+
+    /// Makes room for one more call that waits.
+    fn make_room(&mut self, report: &mut Report) {
+        if self.held.len() >= self.settings.held_max
+            && let Some(oldest) = self.held.take_oldest()
+        {
+            report.counts.held_overflow += 1;
+            self.release(oldest, report);
+        }
     }
 
     /// It is settled who made the call: tokens are paired, it is counted, and the attributed tap sees it.
     fn settle(&mut self, held: HeldCall, missing: Unknown, was_pending: bool, report: &mut Report) {
         let known = self.joining.attribute(&held.call, missing);
-        self.settle_as(held, &known, was_pending, report);
+        let ruling = self.joining.rule(&known, &held.call);
+        self.settle_as(held, &known, &ruling, was_pending, report);
     }
 
-    fn settle_as(&mut self, held: HeldCall, known: &Arc<Known>, was_pending: bool, report: &mut Report) {
+    fn settle_as(&mut self, held: HeldCall, known: &Arc<Known>, ruling: &Ruling, was_pending: bool, report: &mut Report) {
         let (who, time) = (&known.who, held.call.invocation.time);
-        let ruling = self.joining.rule(known, &held.call);
-        report.counts.attribute(who, &ruling);
+        report.counts.attribute(who, ruling);
         if self.joining.is_unlinked(who)
             && let Some(person) = &who.person
         {
             self.shared.count_unlinked(person);
         }
         if self.settings.keep_calls {
-            report.calls.push(report::AttributedCall::new(&held.call, who, &ruling));
+            report.calls.push(report::AttributedCall::new(&held.call, who, ruling));
         }
         access::count(&held.call, who, &self.shared, &mut self.pairs);
         let owner = (who.actor.stable_hash() % self.workers.len() as u64) as usize;
         let removal = self.joining.outlived(known, time);
-        let judged = Judged { call: &held.call, who, ruling: &ruling, removal, trusted: held.trusted, was_pending };
+        let judged = Judged { call: &held.call, who, ruling, removal, trusted: held.trusted, was_pending };
         let context = Context { cohorts: &self.views };
         self.workers[owner].attribute(&judged, &self.detectors, &context, &mut self.signals);
         self.detectors.judge_department(&judged, &mut self.departments, &mut self.signals);
@@ -397,7 +412,7 @@ impl Engine {
             let owner = self.owner_of_key(&held.call.caller);
             self.workers[owner].enrich_key(&judged, &self.detectors, &mut self.signals);
         }
-        self.verdicts.note(&held.call, known, &ruling);
+        self.verdicts.note(&held.call, known, ruling);
         self.publish(report);
         self.recent.note(held.call, known);
     }
@@ -413,12 +428,10 @@ impl Engine {
             self.rate_since = Some((watermark, self.dedup.seen()));
         }
         while let Some(held) = self.held.take_older_than(watermark.plus(-self.settings.join_wait)) {
-            if held.call.caller.kind == CallerKind::AwsAccount {
-                // No other account's trail is read here: this view is all there is.
-                self.call(held, report);
-            } else {
-                self.give_up(held, report);
+            if held.call.caller.kind != CallerKind::AwsAccount {
+                self.joining.give_up(&held.call.caller.access_key_id);
             }
+            self.release(held, report);
         }
         report.counts.unpaired += self.pairs.expire(watermark.plus(-self.settings.lateness - self.settings.join_wait));
         self.joining.expire(watermark);

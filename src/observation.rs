@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3Builder, xxh3_64};
 
 use crate::bedrock::{EventId, Invocation, Model, ModelMap, Operation, Outcome, Plane, TimeSource, Tokens};
+use crate::cloudtrail::arn::partition;
 use crate::cloudtrail::lenient::cut;
 use crate::cloudtrail::{CloudTrailEvent, Decoded, UserIdentity};
 use crate::identity::{Caller, CallerKind, Grant, RemovalNotice};
@@ -146,6 +147,7 @@ impl Observer {
             name: self.share(event.event_name.as_str(), NAME_BYTES_MAX),
             operation,
             model: written.map(|written| self.model(written)),
+            is_model_asked: !asked.model_id.is_empty() || !asked.model.is_empty(),
             tokens: Tokens::of_counts(
                 added.input_tokens,
                 added.output_tokens,
@@ -167,7 +169,7 @@ impl Observer {
     /// The resource of a call that is not about a model: as the record lists it, as its refusal names it, or made from
     /// the ids that were asked for.
     fn resource(&mut self, event: &CloudTrailEvent<'_>, operation: Operation, outcome: &Outcome) -> Option<Arc<str>> {
-        if operation.plane == Plane::Runtime {
+        if operation.plane == Plane::Runtime && operation.is_invocation {
             return None;
         }
         let named = event.resources.bedrock_arn.non_empty();
@@ -178,7 +180,12 @@ impl Observer {
         let made = |kind: &str, id: &str| match id {
             "" => None,
             arn if arn.starts_with("arn:") => Some(arn.to_owned()),
-            id => Some(format!("arn:aws:bedrock:{}:{}:{kind}/{id}", event.aws_region.as_str(), event.account())),
+            id => Some(format!(
+                "arn:{}:bedrock:{}:{}:{kind}/{id}",
+                partition(event.aws_region.as_str()),
+                event.aws_region.as_str(),
+                event.account()
+            )),
         };
         let with_alias = |id: &str, alias: &str| if id.is_empty() || alias.is_empty() { String::new() } else { format!("{id}/{alias}") };
         let flow_alias = asked.flow_alias_identifier.non_empty().map_or_else(String::new, |alias| format!("alias/{alias}"));

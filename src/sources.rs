@@ -22,6 +22,8 @@ pub struct Sources {
     /// The folder of the configuration; relative names begin there.
     base: PathBuf,
     settings: Settings,
+    /// State of the files before they were first read: what changes meanwhile is seen.
+    first: (Stamp, Stamp),
 }
 
 /// State of the files at one moment: two that are equal mean that nothing changed.
@@ -40,7 +42,15 @@ pub struct Policies {
 impl Sources {
     /// The files of `settings`, which were read from the file `config`.
     pub fn new(config: &Path, settings: &Settings) -> Self {
-        Self { base: config.parent().unwrap_or(Path::new("")).to_owned(), settings: settings.clone() }
+        let base = config.parent().unwrap_or(Path::new("")).to_owned();
+        let mut sources = Self { base, settings: settings.clone(), first: Default::default() };
+        sources.first = (sources.directory_stamp(), sources.policy_stamp());
+        sources
+    }
+
+    /// State of directory and policy files before they were first read.
+    pub fn first_stamps(&self) -> (Stamp, Stamp) {
+        self.first.clone()
     }
 
     /// The folder of CloudTrail files whose grants are read at start.
@@ -108,9 +118,14 @@ impl Sources {
             if paths.is_empty() {
                 errors.push(format!("{}: no such file; correct [policy] {key}", self.base.join(pattern).display()));
             }
+            if paths.len() > FILES_MAX {
+                errors
+                    .push(format!("{}: names more than {FILES_MAX} files; give a folder of their own", self.base.join(pattern).display()));
+                continue;
+            }
             for path in paths {
-                // Alerts show the statement as file#Sid: the file's own name is enough, and says nothing of this machine.
-                let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+                // Alerts show the statement as file#Sid, with the file as the configuration names it.
+                let name = path.strip_prefix(&self.base).unwrap_or(&path).display().to_string();
                 let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
                 let document = text.and_then(|text| {
                     Document::parse(&name, &text).map_err(|notice| format!("line {}: {}; {}", notice.line, notice.what, notice.cure))
@@ -152,7 +167,7 @@ fn expand(pattern: &Path) -> Vec<PathBuf> {
     let folder = pattern.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let is_match = |path: &PathBuf| path.is_file() && path.file_name().is_some_and(|file| glob::matches(&name, &file.to_string_lossy()));
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_match).take(FILES_MAX).collect();
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_match).collect();
     paths.sort();
     paths
 }

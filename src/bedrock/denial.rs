@@ -150,6 +150,11 @@ impl Outcome {
         Self::Failed
     }
 
+    /// Whether the call was answered or refused: a question of permission. Throttled and failed calls say nothing of it.
+    pub const fn is_answered(&self) -> bool {
+        matches!(self, Self::Success | Self::Denied(_))
+    }
+
     /// The outcome as a metric label.
     pub const fn label(&self) -> &'static str {
         match self {

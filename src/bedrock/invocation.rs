@@ -137,6 +137,8 @@ pub struct Invocation {
     pub operation: Operation,
     /// The model, where the record names one.
     pub model: Option<Arc<Model>>,
+    /// Whether the model is what the caller asked for; else it was read from `resources` or from the error message.
+    pub is_model_asked: bool,
     /// The resource that is not a model: knowledge base, agent alias, flow, guardrail, prompt, project.
     pub resource: Option<Arc<str>>,
     /// How it ended.

@@ -32,6 +32,8 @@ pub struct Model {
     pub id: Arc<str>,
     /// As the caller wrote it, cut to 256 bytes.
     pub as_written: Arc<str>,
+    /// What the configured map says is behind the id as written, with its area.
+    pub mapped: Option<Arc<str>>,
     /// Provider and line, `anthropic.claude`; `other` where the id does not tell.
     pub family: Arc<str>,
 }
@@ -61,7 +63,9 @@ impl Model {
         let written = cut(written.trim(), MODEL_ID_BYTES_MAX);
         let id = canonical_id(written, map);
         let family = family_of(&id);
-        Self { id: id.into(), as_written: written.into(), family: family.into() }
+        let name = Arn::parse(written).map_or(written, |arn| arn.resource.split_once('/').map_or("", |(_, name)| name));
+        let mapped = map.base_of(written, name).map(Into::into);
+        Self { id: id.into(), as_written: written.into(), mapped, family: family.into() }
     }
 }
 

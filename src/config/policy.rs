@@ -59,13 +59,30 @@ pub(super) fn read(section: &mut Section<'_, '_>, settings: &mut Settings) {
     }) {
         files.roles_are_tagged = are_tagged;
     }
-    section.number("unknown_share", 0.0..1.0).inspect(|share| settings.engine.unknown_share_max = *share);
+    for (key, _) in &files.context {
+        if !key.contains(':') || key.to_lowercase().starts_with("aws:principaltag/") {
+            section.mistake("context", format!("\"{key}\" is not the same in every call"), "give keys such as \"aws:PrincipalOrgID\"");
+        }
+    }
+    for (key, lists) in [("roles", &files.roles), ("role_boundaries", &files.role_boundaries), ("scps", &files.control)] {
+        for (name, _) in lists.iter().filter(|(_, names)| names.is_empty()) {
+            section.mistake(key, format!("\"{name}\" lists no file, and so would allow nothing"), "list files, or remove it");
+        }
+    }
+    section.number("unknown_share", 0.0..1.000_001).inspect(|share| settings.engine.unknown_share_max = *share);
     if files.documents.is_empty()
         && files.roles.is_empty()
         && !(files.boundaries.is_empty() && files.role_boundaries.is_empty() && files.control.is_empty())
     {
         section.mistake("documents", "is missing, and boundaries and SCPs alone allow nothing", "name the policies of the roles");
     }
+}
+
+/// `eu-central-1`, `us-gov-west-1`.
+fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    parts.len() >= 3 && parts[..parts.len() - 1].iter().all(is_word) && parts.last().is_some_and(|last| last.parse::<u8>().is_ok())
 }
 
 pub(super) fn read_perimeter(section: &mut Section<'_, '_>) -> PerimeterSettings {
@@ -83,6 +100,10 @@ pub(super) fn read_perimeter(section: &mut Section<'_, '_>) -> PerimeterSettings
             Err(_) => section.mistake("networks", format!("\"{text}\" is no network"), "write it as \"10.0.0.0/8\""),
         }
     }
-    settings.tls_min = section.choice("tls_min", "\"1.2\", \"1.3\"", tls_version);
+    for region in settings.regions.iter().filter(|region| !is_region(region)) {
+        section.mistake("regions", format!("\"{region}\" is no region"), "write it as \"eu-central-1\"");
+    }
+    let known = |text: &str| tls_version(text).filter(|version| [(1, 2), (1, 3)].contains(version));
+    settings.tls_min = section.choice("tls_min", "\"1.2\", \"1.3\"", known);
     settings
 }

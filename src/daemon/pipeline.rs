@@ -336,11 +336,15 @@ impl Pipeline {
     }
 
     /// Uses a directory that was read again.
-    pub(super) fn use_directory(&mut self, directory: Directory) {
+    ///
+    /// # Errors
+    /// Why it is not used.
+    pub(super) fn use_directory(&mut self, directory: Directory) -> Result<(), Vec<String>> {
         let people = directory.people();
-        self.engine.set_directory(std::sync::Arc::new(directory), self.clock.now());
+        self.engine.set_directory(std::sync::Arc::new(directory), self.clock.now()).map_err(|refused| vec![refused.to_string()])?;
         self.metrics.count(MetricName::Reloads, &["directory", "used"], 1);
         tracing::info!(people, "the directory changed and is in use");
+        Ok(())
     }
 
     /// Uses policies that were read again.
@@ -355,8 +359,12 @@ impl Pipeline {
     /// A changed file is broken: the one before it stays in use.
     pub(super) fn refuse_reload(&mut self, file: &'static str, errors: &[String]) {
         self.metrics.count(MetricName::Reloads, &[file, "refused"], 1);
-        self.trouble(format!("the changed {file} file is broken and not used"));
         errors.iter().for_each(|error| tracing::error!(file, error, "a changed file is broken and not used; the one before it stays"));
+    }
+
+    /// The page says so as long as a changed file is not used.
+    pub(super) fn keep_refused(&mut self, file: &'static str) {
+        self.trouble(format!("the changed {file} file is not used; see the log"));
     }
 
     /// Whether further pages may be taken in.

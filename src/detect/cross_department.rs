@@ -9,7 +9,7 @@
 //! | most verdicts of an hour cannot be told | low |
 //!
 //! Refused tries at others' models are `access-denied`'s. Departments that share a model are no story. A call whose
-//! department is not known gives no verdict and no finding.
+//! department is not known gives a finding only where documents judge it and the session's tags are known.
 
 use std::sync::Arc;
 
@@ -32,9 +32,15 @@ pub struct CrossDepartment;
 
 impl Detector for CrossDepartment {
     fn judge(&self, judged: &Judged<'_>, _actor: &mut ActorState, _context: &Context<'_>, out: &mut Vec<Signal>) {
-        let (Department::Known { source, .. }, Some(verdict)) = (&judged.who.department, &judged.ruling.verdict) else { return };
+        let Some(verdict) = &judged.ruling.verdict else { return };
+        // Without a department there is still a verdict where the session's tags are known not to name one.
+        let confidence = match &judged.who.department {
+            Department::Known { source, .. } => confidence(*source),
+            Department::Unknown(_) if judged.who.session.is_known => Confidence::Medium,
+            Department::Unknown(_) => return,
+        };
         let finding = match (&judged.call.invocation.outcome, verdict.decision) {
-            (Outcome::Success, Decision::ExplicitDeny | Decision::ImplicitDeny) => drift(judged, verdict, *source),
+            (Outcome::Success, Decision::ExplicitDeny | Decision::ImplicitDeny) => drift(judged, verdict, confidence),
             (Outcome::Denied(denial), Decision::Allow) if is_by_documents(denial.kind, denial.by) => stale(judged, verdict),
             _ => return,
         };
@@ -61,7 +67,7 @@ fn confidence(source: DepartmentSource) -> Confidence {
     }
 }
 
-fn drift(judged: &Judged<'_>, verdict: &Verdict, source: DepartmentSource) -> Finding {
+fn drift(judged: &Judged<'_>, verdict: &Verdict, confidence: Confidence) -> Finding {
     let (invocation, owners) = (&judged.call.invocation, judged.ruling.owners.join(", "));
     let target = target(judged.call);
     let key = &judged.who.actor;
@@ -69,7 +75,7 @@ fn drift(judged: &Judged<'_>, verdict: &Verdict, source: DepartmentSource) -> Fi
     let mut finding = Finding::about(DetectorId::CrossDepartment, judged.call, judged.who, fingerprint);
     let is_worse = !owners.is_empty() || verdict.decision == Decision::ExplicitDeny;
     finding.severity = if is_worse { Severity::High } else { Severity::Medium };
-    finding.confidence = confidence(source);
+    finding.confidence = confidence;
     finding.title = format!("Not this department's: {} on {}", finding.who.spoken(), short(target));
     let whose = if owners.is_empty() { String::new() } else { format!(" It is {owners}'s.") };
     let says = match (verdict.decision, &verdict.statement) {
@@ -164,7 +170,7 @@ pub fn unknown_share(call: &Call, who: &Arc<Attribution>, why: &str, unknown: u6
     finding.title = "Policy verdicts cannot be told".to_owned();
     let percent = unknown as f64 * 100.0 / all.max(1) as f64;
     finding.explanation =
-        format!("For {unknown} of {all} calls of an hour ({percent:.0} %) the policy documents give no verdict; the last reason: {why}.");
+        format!("For {unknown} of {all} calls of an hour ({percent:.0} %) the policy documents give no verdict; for one: {why}.");
     finding.policy = Some(Verdict::unknown(why));
     finding.story_events = Some(unknown);
     Signal::Finding(Box::new(finding.with_number("unknown", unknown as f64).with_number("calls", all as f64)))

@@ -59,6 +59,7 @@ fn severity(removal: &Removal, is_refused: bool) -> Severity {
     match removal.kind {
         // Somebody who signs out everywhere may leave a program running.
         RemovalKind::SignedOut if !removal.by.starts_with("Admin") => Severity::Low,
+        RemovalKind::KeyEnded => Severity::Low,
         RemovalKind::Membership => Severity::Medium,
         RemovalKind::Deleted | RemovalKind::Disabled | RemovalKind::LeftDirectory | RemovalKind::SignedOut if is_refused => {
             Severity::Medium

@@ -66,6 +66,8 @@ impl Perimeter {
             Some(id) => format!("through VPC endpoint {id}, which is not an expected one"),
             None => format!("from {}, not through an expected VPC endpoint or network", invocation.source_ip),
         };
+        // Where only networks are expected, an endpoint is a way from inside like any other.
+        let is_expected = is_expected || (settings.vpc_endpoints.is_empty() && by_endpoint.is_some());
         let wrong_path = watches_path && !is_expected && !is_known_network && (address.is_some() || by_endpoint.is_some());
         let wrong_region = !settings.regions.is_empty() && !settings.regions.iter().any(|region| **region == *invocation.region);
         let version = invocation.tls.as_deref().and_then(tls_version);

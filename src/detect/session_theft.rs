@@ -1,19 +1,24 @@
 //! `session-theft`: one credential in two places at once.
 //!
-//! A place is a network (/24 or /48), a path (VPC endpoint or not) and an agent. A sitting is a run of calls from one
-//! place without half an hour of quiet; two sittings are at once where they overlap, so somebody who drives from home to
-//! the office is in one place after the other.
+//! A place is a network (/24 or /48), a path (VPC endpoint or not), an agent, and what was called: region and plane, since
+//! runtime and control plane may be reached by different ways. A sitting is a run of calls from one place without half an
+//! hour of quiet; two sittings are at once where they overlap, so somebody who drives from home to the office is in one
+//! place after the other. An IPv4 and an IPv6 address are never compared: a machine may have both.
 //!
 //! | story | severity |
 //! |---|---|
-//! | an instance's credentials from two networks, or with and without a VPC endpoint, in one region | high |
-//! | the same of any machine and in any region, with another agent | high |
-//! | two networks at once with two agents | high |
-//! | two networks at once with one agent: a thief who copies the agent, or an egress with several networks | low |
+//! | a machine's credentials elsewhere, delivered by two versions of the metadata service | high |
+//! | the same with and without a VPC endpoint, or from two networks with two agents, at once | high |
+//! | the same with and without a VPC endpoint, one after the other | medium |
+//! | the same in another region with another agent, at once | medium |
+//! | a person's: two networks and two operating systems, or an agent without one, at once | high |
+//! | two networks and two tools at once: a VPN that takes only some of them, or a thief | medium |
+//! | two networks at once, one agent: an egress with several addresses, or a thief who copies the agent | low |
 //! | one network, two operating systems at once | informational |
 //!
 //! Calls that an AWS service makes for somebody come from the service's network and are passed over.
 
+use crate::bedrock::Plane;
 use crate::finding::{Confidence, DetectorId, Finding, Fingerprint, Severity, Signal};
 use crate::identity::Caller;
 use crate::observation::Call;
@@ -32,28 +37,38 @@ pub struct SessionTheft;
 enum Reason {
     TwoSystems,
     TwoNetworks,
-    TwoNetworksTwoAgents,
-    OutsideItsInstance,
+    TwoTools,
+    MachineElsewhere,
+    TwoNetworksTwoSystems,
+    OutsideItsMachine,
 }
 
 impl Reason {
     /// Why two places of one credential cannot both be its holder's.
     fn of(caller: &Caller, a: &Place, b: &Place) -> Option<Self> {
-        let is_elsewhere = a.network != b.network || a.by_endpoint != b.by_endpoint;
+        let both_known = a.network.is_comparable(&b.network);
+        let is_elsewhere = both_known && a.network != b.network || a.by_endpoint != b.by_endpoint;
+        let (is_same_way, at_once) = (a.scope == b.scope, a.overlaps(b));
         if caller.is_machine {
-            // The credentials of an instance live in it. Another region may be reached by another way out, and a function
-            // leaves by whichever address it gets: there the agent must differ, too.
-            let is_instance = caller.session_name.starts_with("i-");
-            let is_strange = a.agent != b.agent || (is_instance && a.region == b.region);
-            return (is_elsewhere && is_strange).then_some(Self::OutsideItsInstance);
+            return match () {
+                () if !is_elsewhere => None,
+                () if a.delivery != b.delivery => Some(Self::OutsideItsMachine),
+                () if is_same_way && at_once && (a.by_endpoint != b.by_endpoint || a.agent != b.agent) => Some(Self::OutsideItsMachine),
+                () if is_same_way && a.by_endpoint != b.by_endpoint => Some(Self::MachineElsewhere),
+                () if !is_same_way && at_once && a.agent != b.agent => Some(Self::MachineElsewhere),
+                () if is_same_way && at_once => Some(Self::TwoNetworks),
+                () => None,
+            };
         }
-        if !a.overlaps(b) {
+        if !at_once || !is_same_way {
             return None;
         }
-        match (a.network != b.network, a.agent != b.agent) {
-            (true, true) => Some(Self::TwoNetworksTwoAgents),
+        let other_system = a.system != b.system && a.agent != b.agent;
+        match (is_elsewhere, a.agent != b.agent) {
+            (true, _) if other_system => Some(Self::TwoNetworksTwoSystems),
+            (true, true) => Some(Self::TwoTools),
             (true, false) => Some(Self::TwoNetworks),
-            (false, true) if a.system != b.system => Some(Self::TwoSystems),
+            (false, _) if other_system && a.system != NO_SYSTEM && b.system != NO_SYSTEM => Some(Self::TwoSystems),
             (false, _) => None,
         }
     }
@@ -62,15 +77,16 @@ impl Reason {
         match self {
             Self::TwoSystems => Severity::Informational,
             Self::TwoNetworks => Severity::Low,
-            Self::TwoNetworksTwoAgents | Self::OutsideItsInstance => Severity::High,
+            Self::TwoTools | Self::MachineElsewhere => Severity::Medium,
+            Self::TwoNetworksTwoSystems | Self::OutsideItsMachine => Severity::High,
         }
     }
 
     const fn confidence(self) -> Confidence {
         match self {
-            Self::TwoSystems | Self::TwoNetworks => Confidence::Low,
-            Self::TwoNetworksTwoAgents => Confidence::Medium,
-            Self::OutsideItsInstance => Confidence::High,
+            Self::TwoSystems | Self::TwoNetworks | Self::TwoTools => Confidence::Low,
+            Self::TwoNetworksTwoSystems | Self::MachineElsewhere => Confidence::Medium,
+            Self::OutsideItsMachine => Confidence::High,
         }
     }
 
@@ -78,8 +94,9 @@ impl Reason {
         match self {
             Self::TwoSystems => "on two operating systems at once",
             Self::TwoNetworks => "from two networks at once",
-            Self::TwoNetworksTwoAgents => "from two networks with two agents at once",
-            Self::OutsideItsInstance => "outside its own machine",
+            Self::TwoTools => "from two networks with two tools at once",
+            Self::TwoNetworksTwoSystems => "from two networks on two systems at once",
+            Self::MachineElsewhere | Self::OutsideItsMachine => "outside its own machine",
         }
     }
 }
@@ -102,7 +119,8 @@ impl KeyDetector for SessionTheft {
             by_endpoint: invocation.vpc_endpoint.is_some(),
             agent: hash(&agent),
             system: hash(&system),
-            region: hash(&invocation.region),
+            scope: hash(&invocation.region) ^ u64::from(invocation.operation.plane == Plane::Control),
+            delivery: caller.metadata_version,
             first: invocation.time,
             last: invocation.time,
         };
@@ -159,7 +177,13 @@ fn finding(judged: &Judged<'_>, reason: Reason, other: &Place, agent: &str) -> F
     finding
 }
 
+/// The hash of an operating system that the agent does not name.
+const NO_SYSTEM: u64 = 0;
+
 fn hash(text: &str) -> u64 {
+    if text.is_empty() {
+        return NO_SYSTEM;
+    }
     xxhash_rust::xxh3::xxh3_64(text.as_bytes())
 }
 

@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::Xxh3Builder;
 use crate::identity::{Attribution, Caller, Directory, Grant, Links, Removal, RemovalNotice, Resolver, Unknown};
 use crate::observation::Call;
 use crate::policy::{PolicyBook, Principal, Ruling, Rulings};
+use crate::state::removals::MassLeave;
 use crate::state::removals::id_hash;
 use crate::state::{GrantKeeper, GrantsImage, Removals, Shared};
 use crate::time::EventTime;
@@ -65,7 +66,7 @@ impl Joining {
     /// Nothing is known yet.
     pub fn new(resolver: Resolver, shared: Arc<Shared>, grants: GrantKeeper, book: Arc<PolicyBook>) -> Self {
         let mut removals = Removals::default();
-        removals.see_directory(resolver.directory(), EventTime::MIN);
+        removals.adopt(resolver.directory());
         Self {
             resolver,
             shared,
@@ -80,10 +81,14 @@ impl Joining {
     }
 
     /// Puts another directory in the place of the present one. Who is missing in it has left at `now`.
-    pub fn set_directory(&mut self, directory: Arc<Directory>, now: EventTime) {
-        self.removals.see_directory(&directory, now);
+    ///
+    /// # Errors
+    /// More people are missing than leave at once: the file is more likely cut off. Nothing is changed then.
+    pub fn set_directory(&mut self, directory: Arc<Directory>, now: EventTime) -> Result<(), MassLeave> {
+        self.removals.see_directory(&directory, now)?;
         self.resolver.set_directory(directory);
         self.forget_known();
+        Ok(())
     }
 
     /// Puts other policies in the place of the present ones. Nothing that the old ones said is remembered.
@@ -119,7 +124,8 @@ impl Joining {
         }
         let chain = self.shared.chain(&caller.access_key_id);
         let parent = chain.last()?.parent_key.as_ref().filter(|key| key.starts_with("ASIA"))?;
-        let is_open = !self.shared.has_grant(parent) && !self.resolver.names_person(caller, &chain);
+        let is_wanted = !self.resolver.names_person(caller, &chain) || self.resolver.may_inherit_department(&chain);
+        let is_open = !self.shared.has_grant(parent) && is_wanted;
         is_open.then(|| Arc::clone(parent))
     }
 
@@ -136,7 +142,9 @@ impl Joining {
             return Arc::clone(known);
         }
         let chain = self.shared.chain(&caller.access_key_id);
-        self.resolver.learn_link(caller.cognito_identity.as_ref(), caller.user_pool_sub.as_ref(), &[]);
+        if self.resolver.learn_link(caller.cognito_identity.as_ref(), caller.user_pool_sub.as_ref(), &[]) {
+            self.forget_known();
+        }
         let who = Arc::new(self.resolver.resolve(caller, with_bearer_token, &chain, missing));
         let ids = who.ids.iter().map(|id| id_hash(id)).collect();
         let known = Arc::new(Known { caller: Arc::clone(caller), principal: self.rulings.principal(caller, &who), who, ids });
@@ -174,15 +182,10 @@ impl Joining {
         if self.removals.is_empty() { None } else { self.removals.outlived(&known.ids, known.who.session.issued, time) }
     }
 
-    /// Whether a person's calls may now be found to have outlived a removal.
-    pub fn outlived_by_ids(&self, who: &Attribution, time: EventTime) -> Option<&Removal> {
-        let ids: Vec<u64> = who.ids.iter().map(|id| id_hash(id)).collect();
-        self.removals.outlived(&ids, who.session.issued, time)
-    }
-
     /// Takes a grant in.
     pub fn learn_grant(&mut self, access_key_id: &Arc<str>, grant: Grant) {
-        let is_news = self.resolver.learn_link(grant.cognito_identity.as_ref(), grant.user_pool_sub.as_ref(), &grant.tags);
+        let vouched: &[_] = if grant.vouches_for_tags { &grant.tags } else { &[] };
+        let is_news = self.resolver.learn_link(grant.cognito_identity.as_ref(), grant.user_pool_sub.as_ref(), vouched);
         if self.missing_parents.remove(access_key_id) || is_news {
             // Other sessions know more now; which ones is not worth remembering.
             self.forget_known();
@@ -238,6 +241,9 @@ impl Joining {
         self.resolver.restore_links(image.links);
         self.removals = image.removals;
         let directory = Arc::clone(self.resolver.directory());
-        self.removals.see_directory(&directory, watermark);
+        if self.removals.see_directory(&directory, watermark).is_err() {
+            // Whoever starts with quite another file means it, and means nobody to be taken for a leaver.
+            self.removals.adopt(&directory);
+        }
     }
 }

@@ -43,13 +43,10 @@ impl Recent {
         }
     }
 
-    /// Calls that happened after `time`.
-    pub fn later_than(&self, time: EventTime) -> Vec<(Box<Call>, Arc<Known>)> {
-        self.by_person
-            .values()
-            .filter(|(call, _)| call.invocation.time > time)
-            .map(|(call, known)| (call.clone(), Arc::clone(known)))
-            .collect()
+    /// Calls that happened after `time` and that `concerns` holds for.
+    pub fn later_than(&self, time: EventTime, concerns: impl Fn(&Call, &Known) -> bool) -> Vec<(Box<Call>, Arc<Known>)> {
+        let later = self.by_person.values().filter(|(call, known)| call.invocation.time > time && concerns(call, known));
+        later.map(|(call, known)| (call.clone(), Arc::clone(known))).collect()
     }
 
     /// Forgets calls of before `time`.

@@ -126,6 +126,8 @@ pub struct AttributedCall {
     pub person: Option<Arc<str>>,
     /// The department.
     pub department: Department,
+    /// Whether the record that issued its key was found, and those of the sessions before it.
+    pub is_joined: bool,
     /// What policy says about it.
     pub decision: Option<Decision>,
 }
@@ -137,6 +139,7 @@ impl AttributedCall {
             time: call.invocation.time,
             person: who.person.clone(),
             department: who.department.clone(),
+            is_joined: who.session.is_known,
             decision: ruling.verdict.as_ref().map(|verdict| verdict.decision),
         }
     }

@@ -23,7 +23,7 @@ const CALLS_MIN: u64 = 50;
 struct Hour {
     known: u64,
     unknown: u64,
-    /// The latest call without a verdict, with its reason.
+    /// The earliest call without a verdict, with its reason.
     sample: Option<(Box<Call>, Arc<Attribution>, Arc<str>)>,
 }
 
@@ -48,7 +48,7 @@ impl VerdictShare {
         }
         hour.unknown += 1;
         let order = |call: &Call| (call.invocation.time, call.invocation.event_id.clone());
-        if hour.sample.as_ref().is_none_or(|(sample, ..)| order(call) > order(sample)) {
+        if hour.sample.as_ref().is_none_or(|(sample, ..)| order(call) < order(sample)) {
             hour.sample = Some((Box::new(call.clone()), Arc::clone(&known.who), verdict.why.clone().unwrap_or_default()));
         }
     }

@@ -38,7 +38,7 @@ pub struct Occupancy {
     pub actors_evicted: u64,
     /// Newcomers that were forgotten for want of room.
     pub newcomers_evicted: u64,
-    /// Credentials that were forgotten for want of room.
+    /// Credentials that were forgotten for want of room, with or without refusals.
     pub credentials_evicted: u64,
 }
 
@@ -119,7 +119,7 @@ impl Worker {
             credentials: self.credentials.len(),
             actors_evicted: self.actors.evicted(),
             newcomers_evicted: self.actors.newcomers_evicted(),
-            credentials_evicted: self.credentials.evicted(),
+            credentials_evicted: self.credentials.evicted() + self.keys.evicted(),
         }
     }
 }

@@ -115,10 +115,20 @@ pub struct Caller {
     /// Credentials that an instance or a function got from its environment, by AWS's own word. A session's name alone
     /// is no proof: whoever assumes a role chooses it.
     pub is_machine: bool,
+    /// Version of the instance metadata service that handed the credentials out; 0 where none did.
+    pub metadata_version: u8,
     /// When the session began, by the record's own account.
     pub issued: Option<EventTime>,
     /// Whether it began with a second factor, where the record says so.
     pub with_mfa: Option<bool>,
+}
+
+fn metadata_version(identity: &UserIdentity<'_>) -> u8 {
+    match identity.session_context.ec2_role_delivery.as_str() {
+        "1.0" => 1,
+        "2.0" => 2,
+        _ => 0,
+    }
 }
 
 fn with_mfa(identity: &UserIdentity<'_>) -> Option<bool> {
@@ -153,6 +163,7 @@ impl Caller {
             identity_center_user: keep_some(identity.on_behalf_of.user_id.as_str()),
             invoked_by: keep_some(identity.invoked_by.as_str()),
             is_machine: is_machine(kind, identity),
+            metadata_version: metadata_version(identity),
             issued: EventTime::parse(context.attributes.creation_date.as_str()),
             with_mfa: with_mfa(identity),
         }
@@ -178,6 +189,7 @@ impl Caller {
             && self.is_machine == is_machine(self.kind, identity)
             && self.issued == EventTime::parse(context.attributes.creation_date.as_str())
             && self.with_mfa == with_mfa(identity)
+            && self.metadata_version == metadata_version(identity)
             && same_some(&self.user_pool_sub, identity.user_pool_sub().unwrap_or(""))
     }
 

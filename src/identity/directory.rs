@@ -59,6 +59,9 @@ pub enum DirectoryError {
         /// Whose it is.
         other: String,
     },
+    /// No rows at all: cut off, or the wrong file.
+    #[error("lists nobody")]
+    Empty,
     /// Too many rows.
     #[error("more than {PEOPLE_MAX} people")]
     TooMany,
@@ -97,6 +100,9 @@ impl Directory {
         let rows = rows.map_err(|error| vec![DirectoryError::Malformed(error)])?;
         if rows.len() > PEOPLE_MAX {
             return Err(vec![DirectoryError::TooMany]);
+        }
+        if rows.is_empty() {
+            return Err(vec![DirectoryError::Empty]);
         }
         let (mut directory, mut errors) = (Self::default(), Vec::new());
         for (index, row) in rows.into_iter().enumerate() {

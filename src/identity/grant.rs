@@ -45,6 +45,8 @@ pub struct Grant {
     pub cognito_identity: Option<Arc<str>>,
     /// The user-pool subject behind that identity, where the record shows it.
     pub user_pool_sub: Option<Arc<str>>,
+    /// Whether an identity provider vouches for the tags; those of AssumeRole are the caller's own words.
+    pub vouches_for_tags: bool,
     /// Keys of the tags that go on along a chain of roles.
     pub transitive: Vec<Arc<str>>,
     /// Whether the record lists the tags that came along the chain: then nothing is to be added to them.
@@ -105,6 +107,7 @@ impl Grant {
                 grant.asserted_name = identity_center_name(who.arn.as_str()).map(keep);
             }
             ("sts.amazonaws.com", "AssumeRoleWithWebIdentity") => {
+                grant.vouches_for_tags = true;
                 grant.subject = some(&answered.subject_from_web_identity_token).or_else(|| some(&who.user_name));
                 grant.provider = some(&who.identity_provider);
                 if grant.provider.as_deref() == Some("cognito-identity.amazonaws.com") {
@@ -112,6 +115,7 @@ impl Grant {
                 }
             }
             ("sts.amazonaws.com", "AssumeRoleWithSAML") => {
+                grant.vouches_for_tags = true;
                 let is_transient = answered.subject_type.as_str() == "transient";
                 grant.asserted_name = session_name(answered.assumed_role_user.arn.as_str()).map(keep);
                 grant.subject = some(&answered.subject).or_else(|| some(&who.user_name)).filter(|_| !is_transient);
@@ -162,6 +166,7 @@ impl Grant {
             }
         }
         self.lists_incoming |= other.lists_incoming;
+        self.vouches_for_tags |= other.vouches_for_tags;
         self.has_session_policy |= other.has_session_policy;
         self.duration = self.duration.max(other.duration);
         if self.role_arn.is_empty() {
@@ -202,6 +207,21 @@ fn duration(event: &CloudTrailEvent<'_>) -> i64 {
         12 * HOUR
     };
     event.request_parameters.duration_seconds.0.and_then(|asked| i64::try_from(asked).ok()).map_or(longest, |asked| asked.clamp(0, longest))
+}
+
+/// Whether the tags of a session are known: its record was seen, and either it lists those that came along the chain, or
+/// so do the records of all sessions before it.
+pub fn are_tags_known(chain: &[Arc<Grant>]) -> bool {
+    for grant in chain {
+        if !grant.from_sts {
+            return false;
+        }
+        let has_session_before = grant.parent_key.as_ref().is_some_and(|key| key.starts_with("ASIA"));
+        if grant.lists_incoming || !has_session_before {
+            return true;
+        }
+    }
+    false
 }
 
 /// The tags of a session, given its grant and those that led to it, nearest first: its own, those that came along the

@@ -7,7 +7,8 @@
 //! | `cognito-idp` | AdminUserGlobalSignOut, GlobalSignOut, RevokeToken | all sessions are to end |
 //! | `identitystore`, `sso-directory` | DeleteUser, DisableUser; DeleteGroupMembership, RemoveMemberFromGroup | the same |
 //! | `sso` | DeleteAccountAssignment of a user | a right is gone |
-//! | `iam` | DeleteUser, DeleteAccessKey, UpdateAccessKey to Inactive, RemoveUserFromGroup | the same |
+//! | `iam` | DeleteUser, RemoveUserFromGroup | the same |
+//! | `iam` | DeleteAccessKey, UpdateAccessKey to Inactive | sessions that the key began go on; mostly a rotation |
 //!
 //! Credentials that STS has issued stay valid until they expire, whatever becomes of the person: nothing in AWS ends them
 //! but a policy. Sources: "Amazon Cognito user pools API Reference", "Revoking IAM role temporary security credentials"
@@ -17,8 +18,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cloudtrail::CloudTrailEvent;
 use crate::cloudtrail::lenient::cut;
+use crate::cloudtrail::{Arn, CloudTrailEvent};
 use crate::time::EventTime;
 
 const NAME_BYTES_MAX: usize = 512;
@@ -38,12 +39,14 @@ pub enum RemovalKind {
     Membership,
     /// All sessions were ended.
     SignedOut,
+    /// The access key that a session began with was deleted or switched off.
+    KeyEnded,
 }
 
 impl RemovalKind {
     /// Whether it is about the sessions of that time only: a later sign-in is as good as any.
     pub const fn ends_sessions_only(self) -> bool {
-        matches!(self, Self::Membership | Self::SignedOut)
+        matches!(self, Self::Membership | Self::SignedOut | Self::KeyEnded)
     }
 
     /// What happened to the person, for a sentence.
@@ -53,7 +56,8 @@ impl RemovalKind {
             Self::Disabled => "was disabled",
             Self::LeftDirectory => "left the directory file",
             Self::Membership => "lost a group or an assignment",
-            Self::SignedOut => "was signed out everywhere",
+            Self::SignedOut => "was signed out",
+            Self::KeyEnded => "lost the access key that the session began with",
         }
     }
 }
@@ -123,13 +127,26 @@ fn identity_center(name: &str) -> Option<Option<RemovalKind>> {
 
 fn iam(name: &str, status: &str) -> Option<Option<RemovalKind>> {
     Some(match name {
-        "DeleteUser" | "DeleteAccessKey" => Some(RemovalKind::Deleted),
-        "UpdateAccessKey" if status == "Inactive" => Some(RemovalKind::Disabled),
+        "DeleteUser" => Some(RemovalKind::Deleted),
+        "DeleteAccessKey" => Some(RemovalKind::KeyEnded),
+        "UpdateAccessKey" if status == "Inactive" => Some(RemovalKind::KeyEnded),
         "UpdateAccessKey" if status == "Active" => None,
         "CreateUser" => None,
         "RemoveUserFromGroup" => Some(RemovalKind::Membership),
         _ => return None,
     })
+}
+
+/// What an IAM user is known by on both sides: IAM's records have no path, ARNs have one.
+fn iam_user(account: &str, name: &str) -> Arc<str> {
+    format!("iam-user:{account}:{name}").into()
+}
+
+/// The same from the ARN of a user.
+pub fn iam_user_of(arn: &str) -> Option<Arc<str>> {
+    let arn = Arn::parse(arn)?;
+    let path = arn.resource.strip_prefix("user/")?;
+    Some(iam_user(arn.account, path.rsplit('/').next()?))
 }
 
 /// Everything that names whom a record is about. A user's own call (GlobalSignOut) names them only by the subject.
@@ -141,19 +158,15 @@ fn about(event: &CloudTrailEvent<'_>) -> Vec<Arc<str>> {
         if let Some(key) = asked.access_key_id.non_empty() {
             ids.push(cut(key, NAME_BYTES_MAX).into());
         } else if let Some(user) = asked.user_name.non_empty() {
-            // Without the user's path, which the record does not have; the ARN of most users has none.
-            ids.push(format!("arn:aws:iam::{}:user/{}", event.account(), cut(user, NAME_BYTES_MAX)).into());
+            ids.push(iam_user(event.account(), cut(user, NAME_BYTES_MAX)));
         }
         return ids;
     }
-    let texts = [
-        &event.additional_event_data.sub,
-        &asked.username,
-        &asked.user_name,
-        &asked.user_id,
-        &asked.member_id.user_id,
-        &asked.principal_id,
-    ];
+    // A user name is only one within its pool; the subject is one everywhere.
+    if let Some(sub) = event.additional_event_data.sub.non_empty() {
+        return vec![cut(sub, NAME_BYTES_MAX).into()];
+    }
+    let texts = [&asked.username, &asked.user_name, &asked.user_id, &asked.member_id.user_id, &asked.principal_id];
     for text in texts.into_iter().filter_map(|text| text.non_empty()).filter(|text| *text != HIDDEN) {
         ids.push(cut(text, NAME_BYTES_MAX).into());
     }
@@ -196,11 +209,11 @@ mod tests {
             (
                 r#"{"eventSource":"iam.amazonaws.com","eventName":"UpdateAccessKey","requestParameters":{"userName":"x","accessKeyId":"AKIA1","status":"Inactive"}}"#,
                 "AKIA1",
-                Some(RemovalKind::Disabled),
+                Some(RemovalKind::KeyEnded),
             ),
             (
                 r#"{"eventSource":"iam.amazonaws.com","eventName":"DeleteUser","recipientAccountId":"1","requestParameters":{"userName":"x"}}"#,
-                "arn:aws:iam::1:user/x",
+                "iam-user:1:x",
                 Some(RemovalKind::Deleted),
             ),
         ] {

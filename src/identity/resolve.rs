@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use super::actor::{ActorKey, ActorKind};
 use super::caller::{Caller, CallerKind, SessionName};
 use super::directory::{Directory, Member};
-use super::grant::{Grant, session_tags};
+use super::grant::{Grant, are_tags_known, session_tags};
 use super::links::Links;
+use super::removal;
 use crate::glob;
 use crate::time::EventTime;
 
@@ -28,14 +29,15 @@ pub struct IdentitySettings {
     pub roles: Vec<(String, String)>,
     /// Account ids to departments.
     pub accounts: Vec<(String, String)>,
-    /// Session tags whose values are looked up in the directory to find the person.
+    /// Session tags, vouched for by an identity provider, whose values are looked up in the directory to find the person.
     pub person_tags: Vec<String>,
 }
 
 impl Default for IdentitySettings {
     fn default() -> Self {
-        // What an identity pool maps by default (`username`, which holds the subject), and the usual claims.
-        let person_tags = ["username", "sub", "email"].map(str::to_owned).to_vec();
+        // What an identity pool maps by default: `username` holds the subject. `email` is not among them, since users of a
+        // pool may be able to write it.
+        let person_tags = ["username", "sub"].map(str::to_owned).to_vec();
         Self { department_tag: "dept".to_owned(), roles: Vec::new(), accounts: Vec::new(), person_tags }
     }
 }
@@ -213,6 +215,8 @@ impl Resolver {
     }
 
     /// Learns from a record that shows a Cognito identity beside another id of the same human; whether that is news.
+    ///
+    /// `tags` are those that an identity provider vouches for.
     pub fn learn_link(&mut self, identity: Option<&Arc<str>>, sub: Option<&Arc<str>>, tags: &[(Arc<str>, Arc<str>)]) -> bool {
         let Some(identity) = identity.filter(|identity| self.directory.find(identity).is_none()) else { return false };
         let by_tag = tags.iter().filter(|(key, _)| self.is_person_tag(key)).map(|(_, value)| value);
@@ -234,42 +238,53 @@ impl Resolver {
 
     /// Whether the person is known without looking further back along a chain of roles.
     pub fn names_person(&self, caller: &Caller, chain: &[Arc<Grant>]) -> bool {
-        self.person(caller, chain, self.member(caller, chain, &session_tags(chain))).is_some()
+        self.person(caller, chain, self.member(caller, chain)).is_some()
+    }
+
+    /// Whether the session's department tag may still come to light further back along its chain.
+    pub fn may_inherit_department(&self, chain: &[Arc<Grant>]) -> bool {
+        !are_tags_known(chain) && !session_tags(chain).iter().any(|(key, _)| key.eq_ignore_ascii_case(&self.settings.department_tag))
     }
 
     /// Who `caller` is, given the grant of its access key and the grants that led to it, nearest first.
     ///
     /// `missing` is the reason to give where a grant was needed and is not there.
     pub fn resolve(&self, caller: &Caller, with_bearer_token: bool, chain: &[Arc<Grant>], missing: Unknown) -> Attribution {
-        let nearest = chain.first().filter(|grant| grant.from_sts);
         let session = Session {
             tags: session_tags(chain),
-            is_known: nearest.is_some(),
+            is_known: are_tags_known(chain),
             has_policy: chain.first().is_some_and(|grant| grant.has_session_policy),
             issued: caller.issued.or_else(|| chain.first().map(|grant| grant.issued)),
         };
-        let member = self.member(caller, chain, &session.tags);
+        let member = self.member(caller, chain);
         let person = self.person(caller, chain, member);
         let department = self.department(caller, with_bearer_token, chain, &session, member, missing);
         let actor =
             person.as_ref().map_or_else(|| actor_without_person(caller, chain), |name| ActorKey::new(ActorKind::Person, Arc::clone(name)));
-        let ids = removal_ids(caller, chain, person.as_ref(), member);
+        let ids = self.removal_ids(caller, chain, person.as_ref(), member);
         Attribution { actor, person, department, session, member: member.cloned(), ids }
     }
 
-    fn member(&self, caller: &Caller, chain: &[Arc<Grant>], tags: &[(Arc<str>, Arc<str>)]) -> Option<&Arc<Member>> {
+    fn member(&self, caller: &Caller, chain: &[Arc<Grant>]) -> Option<&Arc<Member>> {
+        self.ids(caller, chain).find_map(|id| self.directory.find(id))
+    }
+
+    /// Every id of the human behind a call that somebody vouches for, best first. Names that the caller chooses (session
+    /// names, tags of AssumeRole) are not among them.
+    fn ids<'a>(&'a self, caller: &'a Caller, chain: &'a [Arc<Grant>]) -> impl Iterator<Item = &'a Arc<str>> {
         let of_grants = chain.iter().flat_map(|grant| {
             let vouched = [&grant.cognito_identity, &grant.user_pool_sub, &grant.subject, &grant.asserted_name, &grant.source_identity];
             vouched.into_iter().flatten()
         });
-        let of_tags = tags.iter().filter(|(key, _)| self.is_person_tag(key));
+        let vouched_tags = chain.iter().filter(|grant| grant.vouches_for_tags).flat_map(|grant| &grant.tags);
+        let of_tags = vouched_tags.filter(|(key, _)| self.is_person_tag(key)).map(|(_, value)| value);
         let identities = [&caller.cognito_identity].into_iter().chain(chain.iter().map(|grant| &grant.cognito_identity)).flatten();
         let linked = identities.filter_map(|identity| self.links.other_id(identity));
         let ids = [&caller.cognito_identity, &caller.user_pool_sub].into_iter().flatten().chain(of_grants).chain(linked);
-        let ids = ids.chain(of_tags.map(|(_, value)| value)).chain(&caller.source_identity).chain(&caller.identity_center_user);
+        let ids = ids.chain(of_tags).chain(&caller.source_identity).chain(&caller.identity_center_user);
         let ids = ids.chain(caller.identity_center_session()).chain((caller.kind == CallerKind::IamUser).then_some(&caller.arn));
         // Who asked for the first session of a chain, where an IAM user did.
-        ids.chain(chain.last().and_then(|grant| grant.parent_user.as_ref())).find_map(|id| self.directory.find(id))
+        ids.chain(chain.last().and_then(|grant| grant.parent_user.as_ref())).filter(|id| !id.is_empty())
     }
 
     fn person(&self, caller: &Caller, chain: &[Arc<Grant>], member: Option<&Arc<Member>>) -> Option<Arc<str>> {
@@ -317,6 +332,20 @@ impl Resolver {
         Department::Unknown(why_unknown(self, caller, with_bearer_token, chain, missing))
     }
 
+    /// Ids under which a removal may name who called.
+    fn removal_ids(&self, caller: &Caller, chain: &[Arc<Grant>], person: Option<&Arc<str>>, member: Option<&Arc<Member>>) -> Vec<Arc<str>> {
+        let mut ids: Vec<Arc<str>> = person.into_iter().chain(self.ids(caller, chain)).cloned().collect();
+        ids.extend(member.iter().flat_map(|member| member.ids.iter().cloned()));
+        let users =
+            [(caller.kind == CallerKind::IamUser).then_some(&caller.arn), chain.last().and_then(|grant| grant.parent_user.as_ref())];
+        ids.extend(users.into_iter().flatten().filter_map(|arn| removal::iam_user_of(arn)));
+        // A key that is gone: what it was used to begin goes on.
+        ids.extend(chain.last().and_then(|grant| grant.parent_key.clone()));
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
     /// Whether a person with this name is in no directory though there is one: who cannot be linked.
     pub fn is_unlinked(&self, who: &Attribution) -> bool {
         self.directory.people() > 0 && who.person.is_some() && who.member.is_none()
@@ -341,22 +370,6 @@ fn why_unknown(resolver: &Resolver, caller: &Caller, with_bearer_token: bool, ch
         CallerKind::AssumedRole | CallerKind::FederatedUser | CallerKind::IamUser | CallerKind::IdentityCenterUser => Unknown::NoTag,
         CallerKind::AwsAccount | CallerKind::Other => Unknown::NoIdentity,
     }
-}
-
-/// Ids under which a removal may name who called.
-fn removal_ids(caller: &Caller, chain: &[Arc<Grant>], person: Option<&Arc<str>>, member: Option<&Arc<Member>>) -> Vec<Arc<str>> {
-    let own = [&caller.cognito_identity, &caller.user_pool_sub, &caller.source_identity, &caller.identity_center_user];
-    let vouched = chain.iter().flat_map(|grant| [&grant.subject, &grant.user_pool_sub, &grant.cognito_identity, &grant.parent_user]);
-    let mut ids: Vec<Arc<str>> = person.into_iter().cloned().collect();
-    ids.extend(member.iter().flat_map(|member| member.ids.iter().cloned()));
-    ids.extend(own.into_iter().flatten().cloned());
-    ids.extend(vouched.flatten().cloned());
-    ids.extend(caller.has_long_lived_key().then(|| Arc::clone(&caller.access_key_id)));
-    ids.extend((caller.kind == CallerKind::IamUser && !caller.arn.is_empty()).then(|| Arc::clone(&caller.arn)));
-    ids.extend(chain.last().and_then(|grant| grant.parent_key.clone()));
-    ids.sort_unstable();
-    ids.dedup();
-    ids
 }
 
 /// A machine by AWS's word, or by its session's name where no STS record says otherwise.

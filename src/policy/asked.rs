@@ -13,7 +13,8 @@
 //! | bare id, foundation-model ARN | the foundation model in the region of the call |
 //! | cross-region inference profile | the profile, and the foundation model in every region that it leads to |
 //! | application inference profile | the profile, and the foundation model that the configured map names |
-//! | provisioned, custom, imported model, prompt, endpoint | its ARN |
+//! | provisioned, custom, imported model, endpoint | its ARN |
+//! | prompt, prompt router | cannot be told |
 //!
 //! A call with a Bedrock API key also asks for `bedrock:CallWithBearerToken` (`bedrock-mantle:CallWithBearerToken`).
 //!
@@ -26,32 +27,64 @@ use std::sync::Arc;
 use super::profiles::ProfileTable;
 use crate::bedrock::{AREAS, Invocation, Model, Plane};
 use crate::cloudtrail::Arn;
+use crate::cloudtrail::arn::partition;
 
 /// One pair that must be allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// `service:Action`.
     pub action: String,
+    /// Another action that AWS's own pages name for the same call; only where both have one verdict there is one.
+    pub or_action: Option<&'static str>,
     /// ARN, `*`, or `None` where the record does not say.
     pub resource: Option<String>,
     /// The inference profile through which a foundation model is reached.
-    pub profile: Option<String>,
+    pub profile: Profile,
     /// `aws:RequestedRegion`; `unspecified` for the region-less check of global profiles.
     pub region: Arc<str>,
+    /// Whether it is certain that this is asked: regions of a profile that the table only knows by its area are not.
+    pub is_certain: bool,
+}
+
+/// `bedrock:InferenceProfileArn`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// The model was called directly.
+    None,
+    /// Through this profile.
+    Arn(String),
+    /// The record does not say.
+    Unknown,
 }
 
 /// What `invocation` by a caller of `account` asks for, or why that cannot be told.
 pub fn asked(invocation: &Invocation, account: &str, profiles: &ProfileTable) -> Result<Vec<Asked>, String> {
     let (service, name) = (service(invocation.operation.plane), &*invocation.name);
     let account = if account.is_empty() { &*invocation.account } else { account };
-    let action = format!("{service}:{}", action_name(name));
-    let mut all = match (&invocation.model, invocation.operation.plane) {
-        (Some(model), Plane::Runtime) => of_model(&action, model, &invocation.region, account, profiles)?,
-        _ => vec![Asked { resource: resource(invocation), action, profile: None, region: Arc::clone(&invocation.region) }],
+    let ask = |action: String, resource| Asked {
+        action,
+        or_action: None,
+        resource,
+        profile: Profile::None,
+        region: Arc::clone(&invocation.region),
+        is_certain: true,
     };
+    let action = format!("{service}:{}", action_name(name));
+    let is_about_model = invocation.operation.is_invocation || name == "CountTokens";
+    let mut all = match (&invocation.model, invocation.operation.plane) {
+        (Some(model), Plane::Runtime) if is_about_model => of_model(&ask(action, None), model, account, profiles)?,
+        _ => vec![ask(action, resource(invocation))],
+    };
+    for asked in &mut all {
+        // "Actions defined by Amazon Bedrock" has no word of its own for it, the guide of Nova Sonic has.
+        asked.or_action = (name == "InvokeModelWithBidirectionalStream").then_some("bedrock:InvokeModel");
+        // A model that was read from the error message may have been reached through a profile.
+        if !invocation.is_model_asked && asked.profile == Profile::None {
+            asked.profile = Profile::Unknown;
+        }
+    }
     if invocation.with_bearer_token {
-        let action = format!("{service}:CallWithBearerToken");
-        all.push(Asked { action, resource: Some("*".to_owned()), profile: None, region: Arc::clone(&invocation.region) });
+        all.push(ask(format!("{service}:CallWithBearerToken"), Some("*".to_owned())));
     }
     Ok(all)
 }
@@ -76,61 +109,83 @@ fn action_name(event_name: &str) -> &str {
     }
 }
 
-/// The resource of a call that is not about a model. Actions without a resource type are asked for with `*`.
+/// Operations without a resource type: IAM asks for `*`.
+const WITHOUT_RESOURCE: [&str; 17] = [
+    "ListFoundationModels",
+    "ListFoundationModelAgreementOffers",
+    "ListCustomModels",
+    "ListImportedModels",
+    "ListModelImportJobs",
+    "ListModelCustomizationJobs",
+    "ListModelCopyJobs",
+    "ListProvisionedModelThroughputs",
+    "GetFoundationModelAvailability",
+    "GetUseCaseForModelAccess",
+    "PutUseCaseForModelAccess",
+    "PutFoundationModelEntitlement",
+    "CreateFoundationModelAgreement",
+    "DeleteFoundationModelAgreement",
+    "GetModelInvocationLoggingConfiguration",
+    "PutModelInvocationLoggingConfiguration",
+    "DeleteModelInvocationLoggingConfiguration",
+];
+
+/// The resource of a call that is not about a model. RetrieveAndGenerate is described with and without one, so that only a
+/// statement about every resource speaks of it for certain.
 fn resource(invocation: &Invocation) -> Option<String> {
-    const WITHOUT_RESOURCE: [&str; 4] =
-        ["RetrieveAndGenerate", "RetrieveAndGenerateStream", "PutUseCaseForModelAccess", "InvokeInlineAgent"];
-    let is_list = invocation.name.starts_with("List") || WITHOUT_RESOURCE.contains(&&*invocation.name);
-    invocation.resource.as_deref().map(str::to_owned).or_else(|| is_list.then(|| "*".to_owned()))
+    match &*invocation.name {
+        "RetrieveAndGenerate" | "RetrieveAndGenerateStream" => None,
+        name if WITHOUT_RESOURCE.contains(&name) => Some("*".to_owned()),
+        _ => invocation.resource.as_deref().map(str::to_owned),
+    }
 }
 
-fn of_model(action: &str, model: &Model, region: &Arc<str>, account: &str, profiles: &ProfileTable) -> Result<Vec<Asked>, String> {
-    let ask = |resource: String, profile: Option<&str>, region: &Arc<str>| Asked {
-        action: action.to_owned(),
-        resource: Some(resource),
-        profile: profile.map(str::to_owned),
-        region: Arc::clone(region),
-    };
-    let partition = partition(region);
+fn of_model(ask: &Asked, model: &Model, account: &str, profiles: &ProfileTable) -> Result<Vec<Asked>, String> {
+    let (region, partition) = (&ask.region, partition(&ask.region));
+    let one = |resource: String| Asked { resource: Some(resource), ..ask.clone() };
+    let foundation = |region: &str, id: &str| format!("arn:{partition}:bedrock:{region}::foundation-model/{id}");
     let written = &*model.as_written;
     let (kind, name) = match Arn::parse(written) {
         Some(arn) => arn.resource.split_once('/').unwrap_or((arn.resource, "")),
-        None => match area_of(written) {
-            Some(_) => ("inference-profile", written),
-            None => ("foundation-model", written),
-        },
+        None if area_of(written).is_some() => ("inference-profile", written),
+        None if looks_like_a_profile(written) => {
+            return Err(format!("{written} looks like a profile of an area that geophone does not know"));
+        }
+        None => ("foundation-model", written),
     };
-    let foundation = |region: &str, id: &str| format!("arn:{partition}:bedrock:{region}::foundation-model/{id}");
+    // What a profile leads to: the regions that it may be sent to, or for a plain model the region of the call.
+    let behind = |id: &str, profile: &str| -> Result<Vec<Asked>, String> {
+        let through = |resource, region: Arc<str>, is_certain| Asked {
+            profile: Profile::Arn(profile.to_owned()),
+            region,
+            is_certain,
+            ..one(resource)
+        };
+        let Some((area, base)) = area_of(id) else { return Ok(vec![through(foundation(region, id), Arc::clone(region), true)]) };
+        let route = profiles
+            .route(area, base, region)
+            .ok_or_else(|| format!("the table of inference profiles does not know {id} from {region}"))?;
+        let destination = |destination: &Arc<str>| match &**destination {
+            "" => through(foundation("", base), "unspecified".into(), route.is_certain),
+            "source" => through(foundation(region, base), Arc::clone(region), route.is_certain),
+            other => through(foundation(other, base), Arc::clone(destination), route.is_certain),
+        };
+        Ok(route.regions.iter().map(destination).collect())
+    };
     match kind {
-        "foundation-model" if written.starts_with("arn:") => Ok(vec![ask(written.to_owned(), None, region)]),
-        "foundation-model" => Ok(vec![ask(foundation(region, name), None, region)]),
+        "foundation-model" if written.starts_with("arn:") => Ok(vec![one(written.to_owned())]),
+        "foundation-model" => Ok(vec![one(foundation(region, name))]),
         "inference-profile" => {
-            let profile = if written.starts_with("arn:") {
-                written.to_owned()
-            } else {
-                format!("arn:{partition}:bedrock:{region}:{account}:inference-profile/{name}")
-            };
-            let (area, id) = area_of(name).ok_or_else(|| format!("{name} is no profile id"))?;
-            let route = profiles
-                .route(area, id, region)
-                .ok_or_else(|| format!("the table of inference profiles does not know {name} from {region}"))?;
-            let mut all = vec![ask(profile.clone(), None, region)];
-            for destination in &route.regions {
-                let (at, requested): (&str, Arc<str>) = match &**destination {
-                    "" => ("", "unspecified".into()),
-                    "source" => (region, Arc::clone(region)),
-                    other => (other, Arc::clone(destination)),
-                };
-                all.push(ask(foundation(at, id), Some(&profile), &requested));
-            }
-            Ok(all)
+            let made = || format!("arn:{partition}:bedrock:{region}:{account}:inference-profile/{name}");
+            let profile = if written.starts_with("arn:") { written.to_owned() } else { made() };
+            Ok([vec![one(profile.clone())], behind(name, &profile)?].concat())
         }
-        // The map has put the base model's id in the place of the ARN's own name.
-        "application-inference-profile" if model.id.contains('.') && !model.id.contains('/') => {
-            Ok(vec![ask(written.to_owned(), None, region), ask(foundation(region, &model.id), Some(written), region)])
-        }
-        "application-inference-profile" => Err(format!("[models] does not say which model is behind {written}")),
-        _ => Ok(vec![ask(written.to_owned(), None, region)]),
+        "application-inference-profile" => match &model.mapped {
+            Some(id) => Ok([vec![one(written.to_owned())], behind(id, written)?].concat()),
+            None => Err(format!("[models] does not say which model is behind {written}")),
+        },
+        "prompt" | "prompt-router" | "default-prompt-router" => Err(format!("which model is behind {written} is in no record")),
+        _ => Ok(vec![one(written.to_owned())]),
     }
 }
 
@@ -139,14 +194,27 @@ fn area_of(id: &str) -> Option<(&str, &str)> {
     id.split_once('.').filter(|(area, rest)| AREAS.contains(area) && rest.contains('.'))
 }
 
-fn partition(region: &str) -> &'static str {
-    if region.starts_with("us-gov-") {
-        "aws-us-gov"
-    } else if region.starts_with("cn-") {
-        "aws-cn"
-    } else {
-        "aws"
-    }
+/// `xx.anthropic.claude-…`: a provider in the second place, and something unheard of in the first.
+fn looks_like_a_profile(id: &str) -> bool {
+    const PROVIDERS: [&str; 14] = [
+        "anthropic",
+        "amazon",
+        "meta",
+        "mistral",
+        "cohere",
+        "ai21",
+        "deepseek",
+        "openai",
+        "stability",
+        "writer",
+        "luma",
+        "qwen",
+        "twelvelabs",
+        "nvidia",
+    ];
+    let mut parts = id.split('.');
+    let (first, second) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+    !PROVIDERS.contains(&first) && PROVIDERS.contains(&second)
 }
 
 #[cfg(test)]
@@ -155,10 +223,21 @@ mod tests {
     use crate::bedrock::ModelMap;
 
     fn resources(written: &str, region: &str) -> Result<Vec<String>, String> {
-        let map = ModelMap::new([("abc".to_owned(), "anthropic.claude-sonnet-4-6".to_owned())]);
+        let map = ModelMap::new([
+            ("abc".to_owned(), "anthropic.claude-sonnet-4-6".to_owned()),
+            ("def".to_owned(), "us.anthropic.claude-sonnet-4-6".to_owned()),
+        ]);
         let profiles = ProfileTable::parse("us,*,*,us-east-1|us-west-2\nglobal,*,*,source|none\n").expect("a table");
         let model = Model::parse(written, &map);
-        let all = of_model("bedrock:InvokeModel", &model, &region.into(), "111122223333", &profiles)?;
+        let ask = Asked {
+            action: "bedrock:InvokeModel".to_owned(),
+            or_action: None,
+            resource: None,
+            profile: Profile::None,
+            region: region.into(),
+            is_certain: true,
+        };
+        let all = of_model(&ask, &model, "111122223333", &profiles)?;
         Ok(all.into_iter().map(|asked| format!("{} {}", asked.region, asked.resource.unwrap_or_default())).collect())
     }
 
@@ -210,6 +289,10 @@ mod tests {
             );
         }
         assert!(resources(&APPLICATION.replace("abc", "zzz"), "us-east-1").is_err_and(|why| why.contains("[models]")));
+        // An application profile over a cross-region one leads where that one leads.
+        assert_eq!(resources(&APPLICATION.replace("abc", "def"), "us-east-1").map(|all| all.len()), Ok(3));
+        assert!(resources("xx.anthropic.claude-x", "eu-west-1").is_err_and(|why| why.contains("does not know")));
+        assert!(resources("arn:aws:bedrock:us-east-1:1:prompt/P", "us-east-1").is_err());
         assert!(resources("eu.anthropic.claude-x", "eu-west-1").is_err_and(|why| why.contains("table")));
     }
 }

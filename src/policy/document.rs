@@ -174,6 +174,14 @@ impl Reader<'_> {
         }
     }
 
+    /// Notes what makes a statement unclear as a whole: it may then be about anything, and either way.
+    fn spoil(statement: &mut Statement) {
+        statement.effect = Effect::Unclear;
+        statement.actions = Listed::Only(vec!["*".to_owned()]);
+        statement.resources = Listed::AllBut(Vec::new());
+        statement.conditions.clear();
+    }
+
     fn statement(&mut self, index: usize, object: &Object<'_>) -> Statement {
         let sid = object.get_string("Sid").map(|sid| sid.value.clone().into_owned()).filter(|sid| !sid.is_empty());
         let mut unclear = self.unclear.clone();
@@ -186,12 +194,13 @@ impl Reader<'_> {
             conditions: Vec::new(),
             unclear: None,
         };
-        let mut seen = HashSet::new();
+        let (mut seen, mut is_spoiled) = (HashSet::new(), self.unclear.is_some());
         for property in &object.properties {
             let name = property.name.as_str();
             // Action and NotAction exclude each other, and nothing may come twice.
             if !seen.insert(name.strip_prefix("Not").unwrap_or(name)) {
                 unclear = Some(self.unclear(property.range.start, format!("{name} after {name} or its opposite"), "keep one of the two"));
+                is_spoiled = true;
                 continue;
             }
             if let Err(why) = self.element(name, property, &mut statement) {
@@ -207,6 +216,9 @@ impl Reader<'_> {
             }
         }
         statement.unclear = unclear;
+        if is_spoiled {
+            Self::spoil(&mut statement);
+        }
         statement
     }
 
@@ -257,7 +269,11 @@ impl Reader<'_> {
             Some(list) => list.elements.iter().map(one).collect(),
             None => one(value).map(|text| vec![text]),
         };
-        texts.ok_or_else(|| self.unclear(at, format!("{name} is neither a text nor a list of texts"), "correct it"))
+        let texts = texts.ok_or_else(|| self.unclear(at, format!("{name} is neither a text nor a list of texts"), "correct it"))?;
+        if texts.is_empty() {
+            return Err(self.unclear(at, format!("{name} lists nothing"), "list something, or remove it"));
+        }
+        Ok(texts)
     }
 
     fn template(&mut self, at: usize, text: &str) -> Result<Template, Arc<str>> {
@@ -385,6 +401,9 @@ mod tests {
             "\"Resource\":\"*\",\"Condition\":{\"StringEquals\":{\"a:b\":{}}}",
             "\"Resource\":\"*\",\"Condition\":{\"StringEquals\":{\"a:b\":\"1\",\"A:B\":\"2\"}}",
             "\"Resource\":\"*\",\"Condition\":{\"Bool\":{},\"Bool\":{}}",
+            "\"Resource\":\"*\",\"Effect\":\"Deny\"",
+            "\"Resource\":\"*\",\"Action\":\"s3:*\"",
+            "\"Resource\":[]",
             "\"Sid\":\"no resource\"",
         ] {
             let document = read(&format!(

@@ -18,7 +18,7 @@
 use std::sync::Arc;
 
 use super::document::Document;
-use super::statement::{Effect, Request, Statement};
+use super::statement::{Effect, Prepared, Request, Statement};
 use super::truth::Truth;
 use super::verdict::{Decision, Verdict};
 
@@ -48,9 +48,10 @@ impl Policies {
 
     /// What they say about `request`.
     pub fn evaluate(&self, request: &Request<'_>) -> Verdict {
+        let prepared = Prepared::new(request);
         let mut unknown = None;
         for statement in self.documents().flat_map(|document| &document.statements) {
-            match (statement.effect, may_deny(statement, request)) {
+            match (statement.effect, may_deny(statement, &prepared)) {
                 (Effect::Deny, Truth::Yes) => {
                     let statement = Some(Arc::clone(&statement.id));
                     return Verdict { decision: Decision::ExplicitDeny, statement, why: None };
@@ -63,7 +64,7 @@ impl Policies {
         let boundary = (!self.boundary.is_empty()).then_some(("permissions boundary", &self.boundary));
         let mut allowed_by = None;
         for (kind, documents) in levels.chain(boundary).chain([("identity-based policy", &self.identity)]) {
-            match granted(documents, request) {
+            match granted(documents, &prepared) {
                 Granted::By(statement) => allowed_by = Some(Arc::clone(&statement.id)),
                 Granted::Nothing => return Verdict::implicit_deny(format!("no {kind} allows {}", request.action)),
                 Granted::Unknown(why) => unknown = unknown.or(Some(why)),
@@ -76,14 +77,14 @@ impl Policies {
     }
 }
 
-fn may_deny(statement: &Statement, request: &Request<'_>) -> Truth {
+fn may_deny(statement: &Statement, request: &Prepared<'_>) -> Truth {
     match statement.effect {
         Effect::Allow => Truth::No,
         Effect::Deny | Effect::Unclear => statement.matches(request),
     }
 }
 
-fn granted<'p>(documents: &'p [Arc<Document>], request: &Request<'_>) -> Granted<'p> {
+fn granted<'p>(documents: &'p [Arc<Document>], request: &Prepared<'_>) -> Granted<'p> {
     let mut unknown = None;
     for statement in documents.iter().flat_map(|document| &document.statements).filter(|statement| statement.effect != Effect::Deny) {
         match statement.matches(request) {

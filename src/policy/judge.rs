@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::asked::{Asked, asked};
+use super::asked::{Asked, Profile, asked};
 use super::attached::{Attached, Roles};
 use super::context::Context;
 use super::departments::DepartmentTable;
 use super::evaluate::Policies;
+use super::operator::Kind;
 use super::profiles::ProfileTable;
 use super::statement::Request;
 use super::verdict::{Decision, Verdict};
@@ -33,9 +34,17 @@ pub struct PolicyBook {
     /// Whether roles have tags of their own, which no record shows.
     roles_are_tagged: bool,
     known: Vec<(String, String)>,
-    /// Role ARNs that stand for a department, or for any.
-    stand_ins: Vec<(Option<Arc<str>>, String)>,
+    stand_ins: Vec<StandIn>,
     departments: BTreeSet<Arc<str>>,
+}
+
+/// A role that stands for a department, or for any: what its members may do.
+#[derive(Clone, Debug)]
+struct StandIn {
+    department: Option<Arc<str>>,
+    /// The role's ARN, where the pattern is one; other patterns mean many.
+    arn: Option<String>,
+    policies: Policies,
 }
 
 /// What a [`PolicyBook`] is made from.
@@ -88,26 +97,32 @@ impl PolicyBook {
     pub fn new(settings: BookSettings) -> Self {
         let BookSettings { attached, table, profiles, department_tag, roles_are_tagged, known, roles } = settings;
         let tag_key = format!("aws:principaltag/{}", department_tag.to_lowercase());
-        let mut stand_ins: Vec<(Option<Arc<str>>, String)> =
-            roles.iter().map(|(pattern, department)| (Some(department.as_str().into()), stand_in(pattern))).collect();
+        let mut patterns: BTreeSet<(Option<Arc<str>>, &str)> =
+            roles.iter().map(|(pattern, department)| (Some(department.as_str().into()), pattern.as_str())).collect();
         for (at, document) in &attached.identity {
             // A document that does not look at the tag says nothing about other departments than its role's.
             if document.keys().any(|key| key == tag_key) {
-                stand_ins.push((
+                patterns.insert((
                     None,
                     match at {
-                        Roles::Every => stand_in("any"),
-                        Roles::Like(pattern) => stand_in(pattern),
+                        Roles::Every => "any",
+                        Roles::Like(pattern) => pattern,
                     },
                 ));
             }
         }
-        stand_ins.sort();
-        stand_ins.dedup();
+        let stand_in = |(department, pattern): (Option<Arc<str>>, &str)| {
+            let arn = (pattern.starts_with("arn:") && !pattern.contains(['*', '?'])).then(|| pattern.to_owned());
+            Some(StandIn { department, arn, policies: attached.of_role(&example_of(pattern))? })
+        };
+        let stand_ins = patterns.into_iter().filter_map(stand_in).collect();
         let mut departments: BTreeSet<Arc<str>> = table.departments().cloned().collect();
         departments.extend(roles.iter().map(|(_, department)| Arc::from(department.as_str())));
         let conditions = attached.documents().flat_map(|document| &document.statements).flat_map(|statement| &statement.conditions);
-        for condition in conditions.filter(|condition| condition.key == tag_key && !condition.operator.is_negated) {
+        let is_text = |kind| matches!(kind, Kind::Exact | Kind::IgnoreCase | Kind::Like);
+        for condition in
+            conditions.filter(|condition| condition.key == tag_key && !condition.operator.is_negated && is_text(condition.operator.kind))
+        {
             departments.extend(condition.values.iter().filter_map(|value| value.as_text()).map(Arc::from));
         }
         Self { attached, table, profiles, department_tag, roles_are_tagged, known, stand_ins, departments }
@@ -149,7 +164,7 @@ impl PolicyBook {
             by_documents => self.by_table(call, who).or(by_documents),
         };
         let may = verdict.as_ref().is_some_and(|verdict| verdict.decision == Decision::Allow);
-        let owners = if may { Vec::new() } else { self.owners(call, who) };
+        let owners = if may || !call.invocation.outcome.is_answered() { Vec::new() } else { self.owners(call, who) };
         let is_in_scope = policies.is_some() || verdict.as_ref().is_some_and(|verdict| verdict.decision != Decision::Unknown);
         Ruling { verdict, is_in_scope, owners }
     }
@@ -177,6 +192,11 @@ impl PolicyBook {
             Verdict { decision: Decision::Allow, statement, .. } if who.session.has_policy => {
                 Verdict { decision: Decision::Unknown, statement, why: Some("a session policy narrows what this session may do".into()) }
             }
+            // What AWS itself issues to a machine has none.
+            Verdict { decision: Decision::Allow, statement, .. } if !who.session.is_known && !caller.is_machine => {
+                let why = "the record that issued the key was not seen, so that a session policy cannot be ruled out";
+                Verdict { decision: Decision::Unknown, statement, why: Some(why.into()) }
+            }
             verdict => verdict,
         }
     }
@@ -188,7 +208,19 @@ impl PolicyBook {
                 request_context(&mut context, invocation);
             }
             asked_context(&mut context, asked);
-            policies.evaluate(&Request { action: &asked.action, resource: asked.resource.as_deref(), context: &context })
+            let of = |action: &str| policies.evaluate(&Request { action, resource: asked.resource.as_deref(), context: &context });
+            let verdict = of(&asked.action);
+            let is_told_twice = asked.or_action.is_none_or(|other| of(other).decision == verdict.decision);
+            if !is_told_twice {
+                return Verdict::unknown(format!("AWS's pages differ on which action {} needs", asked.action));
+            }
+            if !asked.is_certain && verdict.decision.is_deny() {
+                let region = &asked.region;
+                return Verdict::unknown(format!(
+                    "denied in {region}, and the table does not know for certain whether the profile leads there"
+                ));
+            }
+            verdict
         };
         Verdict::all(all.iter().map(one)).unwrap_or_else(|| Verdict::unknown("the call asks for nothing"))
     }
@@ -208,8 +240,9 @@ impl PolicyBook {
         if let Some(issued) = session.issued {
             context.set("aws:TokenIssueTime", issued.to_string());
         }
-        if let Some(with_mfa) = caller.with_mfa {
-            context.set("aws:MultiFactorAuthPresent", with_mfa.to_string());
+        // "false" is also written where the request has no such key.
+        if caller.with_mfa == Some(true) {
+            context.set("aws:MultiFactorAuthPresent", "true");
         }
         context.set("aws:ViaAWSService", caller.invoked_by.is_some().to_string());
         if caller.invoked_by.is_none() {
@@ -237,13 +270,13 @@ impl PolicyBook {
         context
     }
 
-    /// Departments other than the caller's own that may make this call.
+    /// Departments that may make this call, where the caller's own is not among them: then it is shared.
     fn owners(&self, call: &Call, who: &Attribution) -> Vec<Arc<str>> {
-        let (own, invocation) = (who.department.name(), &call.invocation);
-        let Some(model) = invocation.model.as_ref() else { return Vec::new() };
-        let all = asked(invocation, &call.caller.account, &self.profiles).unwrap_or_default();
-        let others = self.departments.iter().filter(|department| Some(*department) != own);
-        others.filter(|department| self.owns(department, model, &all)).cloned().collect()
+        let Some(model) = call.invocation.model.as_ref() else { return Vec::new() };
+        let all = asked(&call.invocation, &call.caller.account, &self.profiles).unwrap_or_default();
+        let owners: Vec<Arc<str>> = self.departments.iter().filter(|department| self.owns(department, model, &all)).cloned().collect();
+        let is_shared = who.department.name().is_some_and(|own| owners.contains(own));
+        if is_shared { Vec::new() } else { owners }
     }
 
     fn owns(&self, department: &Arc<str>, model: &Model, all: &[Asked]) -> bool {
@@ -253,28 +286,29 @@ impl PolicyBook {
 
     /// What the documents say about a member of `department`, in whichever of its roles it may do most.
     pub(super) fn department_verdict(&self, department: &Arc<str>, all: &[Asked]) -> Option<Verdict> {
-        let has_roles = self.stand_ins.iter().any(|(of, _)| of.as_ref() == Some(department));
-        let mut best: Option<Verdict> = None;
-        for (of, role) in &self.stand_ins {
-            if of.as_ref().is_some_and(|of| of != department) || (of.is_none() && has_roles) {
-                continue;
-            }
-            let Some(policies) = self.attached.of_role(role) else { continue };
+        if all.is_empty() {
+            return None;
+        }
+        let has_roles = self.stand_ins.iter().any(|stand_in| stand_in.department.as_ref() == Some(department));
+        let stands_for = |stand_in: &&StandIn| match &stand_in.department {
+            Some(of) => of == department,
+            None => !has_roles,
+        };
+        let verdict = |stand_in: &StandIn| {
             let tag = (Arc::<str>::from(self.department_tag.as_str()), Arc::clone(department));
             let mut context = self.tags_context(&[tag], true);
-            context.set("aws:PrincipalArn", role.clone());
-            let verdict = self.all_allowed(all, &policies, &context, None);
-            let rank = |verdict: &Verdict| match verdict.decision {
-                Decision::Allow => 3,
-                Decision::Unknown => 2,
-                Decision::ImplicitDeny => 1,
-                Decision::ExplicitDeny => 0,
-            };
-            if best.as_ref().is_none_or(|best| rank(&verdict) > rank(best)) {
-                best = Some(verdict);
+            if let Some(arn) = &stand_in.arn {
+                context.set("aws:PrincipalArn", arn.clone());
             }
-        }
-        best
+            self.all_allowed(all, &stand_in.policies, &context, None)
+        };
+        let rank = |verdict: &Verdict| match verdict.decision {
+            Decision::Allow => 3,
+            Decision::Unknown => 2,
+            Decision::ImplicitDeny => 1,
+            Decision::ExplicitDeny => 0,
+        };
+        self.stand_ins.iter().filter(stands_for).map(verdict).max_by_key(rank)
     }
 
     /// Inference profiles.
@@ -289,9 +323,19 @@ impl PolicyBook {
 }
 
 /// An ARN of a role that a pattern means: the pattern without its wildcards.
-fn stand_in(pattern: &str) -> String {
+fn example_of(pattern: &str) -> String {
     let plain = pattern.replace('*', "").replace('?', "x");
     if plain.starts_with("arn:") { plain } else { format!("arn:aws:iam::000000000000:role/{plain}") }
+}
+
+/// A public address: a private one without an endpoint on the record came some other way through a VPC.
+pub(super) fn public_address(source_ip: &str) -> Option<IpAddr> {
+    let address = source_ip.parse::<IpAddr>().ok()?.to_canonical();
+    let is_private = match address {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local(),
+    };
+    (!is_private).then_some(address)
 }
 
 fn request_context(context: &mut Context, invocation: &Invocation) {
@@ -299,12 +343,11 @@ fn request_context(context: &mut Context, invocation: &Invocation) {
     context.set("aws:UserAgent", &*invocation.user_agent);
     context.set("aws:CurrentTime", invocation.time.to_string());
     context.set("aws:EpochTime", invocation.time.unix().to_string());
-    let address = invocation.source_ip.parse::<IpAddr>().ok();
-    match (&invocation.vpc_endpoint, address) {
-        (Some(endpoint), address) => {
+    match (&invocation.vpc_endpoint, public_address(&invocation.source_ip)) {
+        (Some(endpoint), _) => {
             context.set("aws:SourceVpce", &**endpoint);
             context.set_absent("aws:SourceIp");
-            if let Some(address) = address {
+            if let Ok(address) = invocation.source_ip.parse::<IpAddr>() {
                 context.set("aws:VpcSourceIp", address.to_string());
             }
         }
@@ -316,7 +359,8 @@ fn request_context(context: &mut Context, invocation: &Invocation) {
         }
         (None, None) => {}
     }
-    if invocation.operation.is_invocation {
+    // StartAsyncInvoke may tag what it starts.
+    if invocation.operation.is_invocation && &*invocation.name != "StartAsyncInvoke" {
         context.set_absent("aws:TagKeys");
         context.set_absent_under("aws:requesttag/");
     }
@@ -328,8 +372,9 @@ fn request_context(context: &mut Context, invocation: &Invocation) {
 fn asked_context(context: &mut Context, asked: &Asked) {
     context.set("aws:RequestedRegion", &*asked.region);
     match &asked.profile {
-        Some(profile) => context.set("bedrock:InferenceProfileArn", profile.clone()),
-        None => context.set_absent("bedrock:InferenceProfileArn"),
+        Profile::Arn(profile) => context.set("bedrock:InferenceProfileArn", profile.clone()),
+        Profile::None => context.set_absent("bedrock:InferenceProfileArn"),
+        Profile::Unknown => context.set_unknown("bedrock:InferenceProfileArn", "the record does not show how the model was asked for"),
     }
     if asked.resource.as_deref().is_some_and(|arn| arn.contains("::foundation-model/")) {
         context.set_absent_under("aws:resourcetag/");

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::asked::Asked;
+use super::asked::{Asked, Profile};
 use super::judge::PolicyBook;
 use super::statement::Listed;
 use super::verdict::{Decision, Verdict};
@@ -37,12 +37,15 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// The matrix of a book. `extra` adds departments, and model ids to ask for, that records have shown.
-    pub fn of(book: &PolicyBook, extra_departments: &[Arc<str>], extra_models: &[Arc<str>]) -> Self {
+    /// The matrix of a book, with departments and model families that records have shown besides.
+    pub fn of(book: &PolicyBook, extra_departments: &[Arc<str>], extra_families: &[Arc<str>]) -> Self {
         let departments: BTreeSet<Arc<str>> = book.departments().iter().chain(extra_departments).cloned().collect();
         let mut probes = probes(book);
-        for id in extra_models {
-            probes.insert((id.to_string(), ANY_REGION.to_owned()));
+        // A family stands for itself only where nothing better is known of it.
+        let family_of = |id: &str| Model::parse(id, &ModelMap::default()).family;
+        let known: BTreeSet<Arc<str>> = probes.iter().map(|(id, _)| family_of(id)).collect();
+        for family in extra_families.iter().filter(|family| !known.contains(*family)) {
+            probes.insert((family.to_string(), ANY_REGION.to_owned()));
         }
         let mut verdicts: BTreeMap<(Arc<str>, Arc<str>), Vec<Verdict>> = BTreeMap::new();
         for (id, region) in &probes {
@@ -70,8 +73,10 @@ fn verdict(book: &PolicyBook, department: &Arc<str>, model: &Model, region: &str
     let by_table = || if book.table().is_empty() { None } else { Some(book.table().verdict(department, model)) };
     let asked = Asked {
         action: "bedrock:InvokeModel".to_owned(),
+        or_action: None,
+        is_certain: true,
         resource: Some(format!("arn:aws:bedrock:{region}::foundation-model/{}", model.id)),
-        profile: None,
+        profile: Profile::None,
         region: region.into(),
     };
     let by_documents = book.department_verdict(department, &[asked]);

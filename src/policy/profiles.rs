@@ -15,6 +15,8 @@ pub const TABLE: &str = include_str!("inference-profiles.csv");
 pub struct Route {
     /// Regions that a call may be sent to; an empty name is the region-less ARN of global profiles.
     pub regions: Vec<Arc<str>>,
+    /// Whether the row is about this very model: rows of a whole area are what most of its models do.
+    pub is_certain: bool,
 }
 
 /// Areas with the regions that calls from each of their regions may be sent to, and models that differ from their area.
@@ -67,7 +69,10 @@ impl ProfileTable {
             }
             // "none" stands for the ARN without a region.
             let regions = destinations.split('|').map(|region| if region == "none" { "" } else { region }.into()).collect();
-            table.rows.insert((area.to_owned(), model.to_owned(), source.to_owned()), Arc::new(Route { regions }));
+            table.rows.insert(
+                (area.to_owned(), model.to_owned(), source.to_owned()),
+                Arc::new(Route { regions, is_certain: model != "*" || area == "global" }),
+            );
         }
         Ok(table)
     }

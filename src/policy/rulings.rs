@@ -13,8 +13,8 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3Builder;
 
 use super::evaluate::Policies;
-use super::judge::{PolicyBook, Ruling};
-use crate::bedrock::Model;
+use super::judge::{PolicyBook, Ruling, public_address};
+use crate::bedrock::{Invocation, Model};
 use crate::identity::{Attribution, Caller};
 use crate::observation::Call;
 
@@ -46,7 +46,7 @@ struct Remembered {
     _model: Option<Arc<Model>>,
 }
 
-/// What a call asks for, by address: principal, plane and standing, name, model, resource, region, account, endpoint.
+/// What a call asks for, by address: principal, standing, name, model, resource, region, account, endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Asked([u64; 8]);
 
@@ -56,7 +56,7 @@ impl Asked {
         let endpoint = invocation.vpc_endpoint.as_ref().filter(|_| reads_endpoint);
         Self([
             principal,
-            (invocation.operation.plane as u64) << 1 | u64::from(invocation.with_bearer_token),
+            standing(invocation, reads_endpoint),
             address(&invocation.name),
             invocation.model.as_ref().map_or(0, |model| Arc::as_ptr(model) as u64),
             invocation.resource.as_ref().map_or(0, address),
@@ -89,6 +89,17 @@ impl Hasher for AsItIs {
     fn write_u64(&mut self, hash: u64) {
         self.0 = hash;
     }
+}
+
+/// Plane, kind of credential, outcome and kind of source, in one number.
+fn standing(invocation: &Invocation, reads_endpoint: bool) -> u64 {
+    let source = match public_address(&invocation.source_ip) {
+        _ if !reads_endpoint => 0,
+        Some(_) => 1,
+        None => 2,
+    };
+    let flags = [invocation.with_bearer_token, invocation.outcome.is_answered(), invocation.is_model_asked];
+    flags.into_iter().fold((invocation.operation.plane as u64) << 2 | source, |bits, flag| bits << 1 | u64::from(flag))
 }
 
 fn address(text: &Arc<str>) -> u64 {

@@ -39,6 +39,22 @@ pub struct Request<'a> {
     pub context: &'a Context,
 }
 
+/// A request, made ready for many statements.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    action: String,
+    resource: Option<Vec<char>>,
+    context: &'a Context,
+}
+
+impl<'a> Prepared<'a> {
+    /// `request`, with its action in lower case and its resource in characters.
+    pub fn new(request: &Request<'a>) -> Self {
+        let resource = request.resource.map(|resource| resource.chars().collect());
+        Self { action: request.action.to_lowercase(), resource, context: request.context }
+    }
+}
+
 /// One statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
@@ -60,32 +76,32 @@ pub struct Statement {
 
 impl Statement {
     /// Whether it speaks about `request`.
-    pub fn matches(&self, request: &Request<'_>) -> Truth {
-        let action = self.matches_action(request.action);
+    pub fn matches(&self, request: &Prepared<'_>) -> Truth {
+        let action = self.matches_action(&request.action);
         if action == Truth::No {
             return Truth::No;
         }
         let unclear = self.unclear.iter().map(|why| Truth::Unknown(Arc::clone(why)));
         let conditions = self.conditions.iter().map(|condition| condition.holds(request.context));
-        Truth::all([action, self.matches_resource(request)].into_iter().chain(conditions).chain(unclear))
+        // Lazily: a resource that does not match spares the conditions.
+        let resource = std::iter::once_with(|| self.matches_resource(request));
+        Truth::all(std::iter::once(action).chain(resource).chain(conditions).chain(unclear))
     }
 
     fn matches_action(&self, action: &str) -> Truth {
-        let action = action.to_lowercase();
-        let is_listed = |listed: &[String]| listed.iter().any(|pattern| glob::matches(pattern, &action));
+        let is_listed = |listed: &[String]| listed.iter().any(|pattern| glob::matches(pattern, action));
         match &self.actions {
             Listed::Only(listed) => is_listed(listed).into(),
             Listed::AllBut(listed) => (!is_listed(listed)).into(),
         }
     }
 
-    fn matches_resource(&self, request: &Request<'_>) -> Truth {
+    fn matches_resource(&self, request: &Prepared<'_>) -> Truth {
         let (listed, negated) = match &self.resources {
             Listed::Only(listed) => (listed, false),
             Listed::AllBut(listed) => (listed, true),
         };
-        let resource: Option<Vec<char>> = request.resource.map(|resource| resource.chars().collect());
-        let one = |template: &Template| match (template.resolve(request.context), &resource) {
+        let one = |template: &Template| match (template.resolve(request.context), &request.resource) {
             (Resolved::Missing, _) => Truth::No,
             (Resolved::Unknown(why), _) => Truth::Unknown(why),
             (Resolved::Tokens(_), None) if template.is_any() => Truth::Yes,

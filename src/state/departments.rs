@@ -37,7 +37,9 @@ impl DepartmentUses {
     /// Notes a call; whether it is the earliest of `department` on `model` that is known.
     pub fn note(&mut self, department: &Arc<str>, model: &Arc<str>, time: EventTime) -> bool {
         let day = time.slot(DAY);
-        touch(self.active.entry(Arc::clone(department)).or_insert_with(|| Use::new(time)), day, time);
+        if self.active.len() < PAIRS_MAX || self.active.contains_key(department) {
+            touch(self.active.entry(Arc::clone(department)).or_insert_with(|| Use::new(time)), day, time);
+        }
         if let Some(known) = self.by_model.get_mut(model).and_then(|uses| uses.get_mut(department)) {
             let is_earlier = time < known.first;
             touch(known, day, time);

@@ -6,12 +6,15 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::table::Stamped;
-use crate::time::{EventTime, MINUTE};
+use crate::time::{EventTime, HOUR, MINUTE};
 
 /// Places that are told apart; the one that was quiet longest gives way.
 const PLACES_MAX: usize = 6;
 /// A use after this much quiet is another sitting: somebody went home and came back.
 const SITTING_QUIET: i64 = 30 * MINUTE;
+
+/// Where a credential was longer ago than this is no comparison any more.
+const PLACE_LIFETIME: i64 = 6 * HOUR;
 
 /// A network: a /24 of IPv4, a /48 of IPv6, or a name that the record has in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,6 +26,11 @@ pub enum Network {
 }
 
 impl Network {
+    /// Whether two networks can be compared: a machine may have an IPv4 and an IPv6 address at once.
+    pub const fn is_comparable(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::V4(_), Self::V4(_)) | (Self::V6(_), Self::V6(_)))
+    }
+
     /// The network of an address; `None` where the record has a service's name.
     pub fn of(source_ip: &str) -> Option<Self> {
         match source_ip.parse::<IpAddr>().ok()?.to_canonical() {
@@ -58,8 +66,10 @@ pub struct Place {
     pub agent: u64,
     /// Hash of the operating system alone.
     pub system: u64,
-    /// Hash of the region that was called.
-    pub region: u64,
+    /// Hash of region and plane that were called: each may be reached by a way of its own.
+    pub scope: u64,
+    /// Version of the metadata service that handed the credentials out; 0 where none did.
+    pub delivery: u8,
     /// First call of the sitting.
     pub first: EventTime,
     /// Latest call of the sitting.
@@ -87,8 +97,10 @@ impl KeyState {
     /// Notes a use, and gives back its place. Late uses count as if they had come in order.
     pub fn visit(&mut self, seen: Place) -> Place {
         self.last = self.last.max(seen.last);
+        self.places.retain(|place| seen.last.since(place.last) <= PLACE_LIFETIME);
         let same = |place: &&mut Place| {
-            (place.network, place.by_endpoint, place.agent, place.region) == (seen.network, seen.by_endpoint, seen.agent, seen.region)
+            (place.network, place.by_endpoint, place.agent, place.scope) == (seen.network, seen.by_endpoint, seen.agent, seen.scope)
+                && place.delivery == seen.delivery
                 && seen.first.since(place.last) <= SITTING_QUIET
                 && place.first.since(seen.last) <= SITTING_QUIET
         };
@@ -125,7 +137,16 @@ mod tests {
 
     fn place(ip: &str, time: i64) -> Place {
         let time = EventTime::from_unix(time);
-        Place { network: Network::of(ip).expect("an address"), by_endpoint: false, agent: 1, system: 1, region: 1, first: time, last: time }
+        Place {
+            network: Network::of(ip).expect("an address"),
+            by_endpoint: false,
+            agent: 1,
+            system: 1,
+            scope: 1,
+            delivery: 0,
+            first: time,
+            last: time,
+        }
     }
 
     #[test]

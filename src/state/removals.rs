@@ -1,6 +1,6 @@
 //! Who was removed, and when: by hashes of the ids that records write, so that a directory of millions fits.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -29,6 +29,23 @@ pub struct Removals {
     roll: BTreeMap<u64, Vec<u64>>,
 }
 
+/// People who may leave the directory in one change of the file; or a twentieth of all, where that is more.
+pub const LEAVE_AT_ONCE: usize = 10;
+
+/// A directory file that lacks so many people that it is more likely cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{left} of {of} people are missing in it, which is more than leave at once; if they did, restart geophone with it")]
+pub struct MassLeave {
+    /// Who is missing.
+    pub left: usize,
+    /// Who was there.
+    pub of: usize,
+}
+
+fn roll_of(directory: &Directory) -> BTreeMap<u64, Vec<u64>> {
+    directory.members().map(|member| (id_hash(&member.person), member.ids.iter().map(|id| id_hash(id)).collect())).collect()
+}
+
 /// The hash of an id.
 pub fn id_hash(id: &str) -> u64 {
     xxh3_64(id.as_bytes())
@@ -52,27 +69,36 @@ impl Removals {
         }
     }
 
-    /// Compares a new directory with the one before it: who is missing has left, who is there again has returned.
-    pub fn see_directory(&mut self, directory: &Directory, now: EventTime) {
-        let roll: BTreeMap<u64, Vec<u64>> =
-            directory.members().map(|member| (id_hash(&member.person), member.ids.iter().map(|id| id_hash(id)).collect())).collect();
-        // A file without anybody is a mistake rather than the end of the company.
-        if roll.is_empty() {
-            return;
+    /// Compares a new directory with the one before it: an id that is nowhere in it has left, one that is there again has
+    /// returned. Somebody whose name was changed keeps the other ids.
+    ///
+    /// # Errors
+    /// More people than [`LEAVE_AT_ONCE`] and a twentieth are missing. Nothing is changed then.
+    pub fn see_directory(&mut self, directory: &Directory, now: EventTime) -> Result<(), MassLeave> {
+        let roll = roll_of(directory);
+        let present: HashSet<u64> = roll.values().flatten().copied().collect();
+        let is_gone = |ids: &[u64]| !ids.iter().any(|id| present.contains(id));
+        let (left, of) = (self.roll.values().filter(|ids| is_gone(ids)).count(), self.roll.len());
+        if left > LEAVE_AT_ONCE.max(of / 20) {
+            return Err(MassLeave { left, of });
         }
-        let before = std::mem::take(&mut self.roll);
-        let left = Removal { kind: RemovalKind::LeftDirectory, time: now, by: "the directory file".into() };
-        for ids in before.iter().filter(|(person, _)| !roll.contains_key(person)).map(|(_, ids)| ids) {
-            ids.iter().for_each(|id| self.add(*id, Entry { time: now, removal: Some(left.clone()) }));
+        let before: HashSet<u64> = self.roll.values().flatten().copied().collect();
+        let removal = Removal { kind: RemovalKind::LeftDirectory, time: now, by: "the directory file".into() };
+        for ids in std::mem::take(&mut self.roll).values().filter(|ids| is_gone(ids)) {
+            ids.iter().for_each(|id| self.add(*id, Entry { time: now, removal: Some(removal.clone()) }));
         }
-        for (_, ids) in roll.iter().filter(|(person, _)| !before.is_empty() && !before.contains_key(person)) {
-            for id in ids.iter().copied() {
-                if self.by_id.contains_key(&id) {
-                    self.add(id, Entry { time: now, removal: None });
-                }
+        for id in present.difference(&before).filter(|_| !before.is_empty()) {
+            if self.by_id.contains_key(id) {
+                self.add(*id, Entry { time: now, removal: None });
             }
         }
         self.roll = roll;
+        Ok(())
+    }
+
+    /// Takes a directory over without taking anybody for a leaver.
+    pub fn adopt(&mut self, directory: &Directory) {
+        self.roll = roll_of(directory);
     }
 
     /// The removal that a session of one of these ids has outlived at `time`: the session began at `issued`.
@@ -99,7 +125,10 @@ impl Removals {
         let at = entries.partition_point(|known| (known.time, known.removal.is_some()) <= (entry.time, entry.removal.is_some()));
         entries.insert(at, entry);
         if entries.len() > PER_ID_MAX {
-            entries.remove(0);
+            // What stands longest matters least, but who was disabled stays so however often a token is revoked.
+            let is_passing = |entry: &Entry| entry.removal.as_ref().is_some_and(|removal| removal.kind.ends_sessions_only());
+            let goes = entries.iter().position(is_passing).unwrap_or(0);
+            entries.remove(goes);
         }
     }
 }
@@ -154,12 +183,33 @@ mod tests {
         let read = |text: &str| Directory::parse(text).expect("a directory");
         let (both, one) = (read("person,user_pool_sub\nal,sub\nbo,2\n"), read("person,user_pool_sub\nbo,2\n"));
         let mut removals = Removals::default();
-        removals.see_directory(&both, EventTime::from_unix(10));
+        removals.adopt(&both);
         assert!(removals.is_empty());
-        removals.see_directory(&one, EventTime::from_unix(20));
+        removals.see_directory(&one, EventTime::from_unix(20)).expect("one may leave");
         assert_eq!(outlived(&removals, 5, 30), Some(RemovalKind::LeftDirectory));
-        removals.see_directory(&Directory::default(), EventTime::from_unix(30));
-        removals.see_directory(&both, EventTime::from_unix(40));
+        removals.see_directory(&both, EventTime::from_unix(40)).expect("back");
         assert_eq!(outlived(&removals, 5, 50), None);
+        // Another name for the same subject is nobody's leaving.
+        removals.see_directory(&read("person,user_pool_sub\nalbert,sub\nbo,2\n"), EventTime::from_unix(60)).expect("a change");
+        assert_eq!(outlived(&removals, 5, 70), None);
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_makes_nobody_a_leaver() {
+        let people = |count: usize| (0..count).fold("person\n".to_owned(), |text, n| text + &format!("p{n}\n"));
+        let read = |count| Directory::parse(&people(count)).expect("a directory");
+        let mut removals = Removals::default();
+        removals.adopt(&read(300));
+        assert_eq!(removals.see_directory(&read(200), EventTime::from_unix(9)), Err(MassLeave { left: 100, of: 300 }));
+        assert!(removals.is_empty());
+        assert!(removals.see_directory(&read(286), EventTime::from_unix(9)).is_ok() && removals.len() == 14);
+    }
+
+    #[test]
+    fn many_sign_outs_do_not_hide_that_somebody_was_disabled() {
+        let mut removals = Removals::default();
+        removals.learn(&notice(Some(RemovalKind::Disabled), 100));
+        (0..50).for_each(|n| removals.learn(&notice(Some(RemovalKind::SignedOut), 200 + n)));
+        assert_eq!(outlived(&removals, 500, 900), Some(RemovalKind::Disabled));
     }
 }

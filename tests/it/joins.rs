@@ -156,6 +156,11 @@ fn a_call_that_two_accounts_see_counts_once_in_any_order() {
         assert_eq!((told.counts.duplicates, told.counts.unknown.values().sum::<u64>()), (1, 3), "{order:?}");
         assert_eq!(told.counts.unknown.get(&geophone::identity::Unknown::LongLivedKey), Some(&2), "the caller's own view counts");
     }
+    // At the end of all input it is still judged, and refused calls are told.
+    let mut denied = callees.clone();
+    denied["errorCode"] = json!("AccessDenied");
+    let told = story::play(&settings(), observed(&[denied]));
+    assert_eq!((told.counts.invocations, told.opened().len()), (1, 1));
     // Where the caller's trail is not read, the called account's view is all there is.
     let told = story::play(&settings(), observed(&[callees, call("later", 4_000, "ASIA9")]));
     assert_eq!(told.counts.unknown.get(&geophone::identity::Unknown::NoIdentity), Some(&1));

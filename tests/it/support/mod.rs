@@ -1,5 +1,6 @@
 //! What several tests need.
 
+pub mod calls;
 pub mod http;
 pub mod kinesis;
 pub mod policy_cases;
