@@ -14,7 +14,7 @@ pub mod key;
 pub mod removals;
 pub mod table;
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -162,8 +162,8 @@ impl Shared {
 #[derive(Debug)]
 pub struct GrantKeeper {
     shared: Arc<Shared>,
-    /// Access keys by the time at which their credentials have certainly expired.
-    order: BTreeSet<(EventTime, Arc<str>)>,
+    /// Access keys, each once, in about the order in which they expire: what is found to last longer goes to the back.
+    order: VecDeque<(EventTime, Arc<str>)>,
     grants_max: usize,
     lifetime: i64,
     evicted: u64,
@@ -176,14 +176,13 @@ pub struct GrantsImage(Vec<(Arc<str>, Grant)>);
 impl GrantKeeper {
     /// A keeper of at most `grants_max` grants, each for `lifetime` seconds.
     pub fn new(shared: Arc<Shared>, grants_max: usize, lifetime: i64) -> Self {
-        Self { shared, order: BTreeSet::new(), grants_max: grants_max.max(1), lifetime, evicted: 0 }
+        Self { shared, order: VecDeque::new(), grants_max: grants_max.max(1), lifetime, evicted: 0 }
     }
 
     /// Remembers a grant, or adds to the one that is known.
     pub fn insert(&mut self, access_key_id: Arc<str>, grant: Grant) {
         let merged = match self.shared.grants.get(&access_key_id).map(|entry| Grant::clone(entry.value())) {
             Some(mut known) => {
-                self.order.remove(&(self.expiry(&known), Arc::clone(&access_key_id)));
                 known.merge(grant);
                 known
             }
@@ -191,10 +190,10 @@ impl GrantKeeper {
                 if self.order.len() >= self.grants_max {
                     self.forget_oldest();
                 }
+                self.order.push_back((self.expiry(&grant), Arc::clone(&access_key_id)));
                 grant
             }
         };
-        self.order.insert((self.expiry(&merged), Arc::clone(&access_key_id)));
         self.shared.grants.insert(access_key_id, Arc::new(merged));
     }
 
@@ -206,9 +205,12 @@ impl GrantKeeper {
 
     /// Forgets grants whose credentials have expired for certain.
     pub fn expire(&mut self, watermark: EventTime) {
-        while self.order.first().is_some_and(|(expiry, _)| *expiry < watermark) {
-            if let Some((_, key)) = self.order.pop_first() {
-                self.shared.grants.remove(&key);
+        while self.order.front().is_some_and(|(expiry, _)| *expiry < watermark) {
+            let Some((_, key)) = self.order.pop_front() else { break };
+            let expiry = self.shared.grants.get(&key).map(|grant| self.expiry(&grant));
+            match expiry.filter(|expiry| *expiry >= watermark) {
+                Some(later) => self.order.push_back((later, key)),
+                None => drop(self.shared.grants.remove(&key)),
             }
         }
     }
@@ -233,7 +235,7 @@ impl GrantKeeper {
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((_, key)) = self.order.pop_first() {
+        if let Some((_, key)) = self.order.pop_front() {
             self.shared.grants.remove(&key);
             self.evicted += 1;
         }

@@ -11,7 +11,6 @@ use crate::identity::{Attribution, Caller, Directory, Grant, Links, Removal, Rem
 use crate::observation::Call;
 use crate::policy::{PolicyBook, Principal, Ruling, Rulings};
 use crate::state::removals::MassLeave;
-use crate::state::removals::id_hash;
 use crate::state::{GrantKeeper, GrantsImage, Removals, Shared};
 use crate::time::EventTime;
 
@@ -25,8 +24,6 @@ pub struct Known {
     /// Who it is.
     pub who: Arc<Attribution>,
     principal: Arc<Principal>,
-    /// Hashes of the ids under which somebody may have been removed.
-    ids: Vec<u64>,
 }
 
 /// While a caller is held, its address means no other caller.
@@ -146,8 +143,7 @@ impl Joining {
             self.forget_known();
         }
         let who = Arc::new(self.resolver.resolve(caller, with_bearer_token, &chain, missing));
-        let ids = who.ids.iter().map(|id| id_hash(id)).collect();
-        let known = Arc::new(Known { caller: Arc::clone(caller), principal: self.rulings.principal(caller, &who), who, ids });
+        let known = Arc::new(Known { caller: Arc::clone(caller), principal: self.rulings.principal(caller, &who), who });
         // What is known only because something is missing is not remembered: it may still come.
         if self.missing_grant(caller).is_none() && !with_bearer_token && !caller.access_key_id.is_empty() {
             self.remember(&known, chain.last());
@@ -179,7 +175,7 @@ impl Joining {
 
     /// The removal that the session behind `call` has outlived.
     pub fn outlived(&self, known: &Known, time: EventTime) -> Option<&Removal> {
-        if self.removals.is_empty() { None } else { self.removals.outlived(&known.ids, known.who.session.issued, time) }
+        if self.removals.is_empty() { None } else { self.removals.outlived(&known.who.ids, known.who.session.issued, time) }
     }
 
     /// Takes a grant in.

@@ -3,10 +3,13 @@
 //! A removal may arrive after calls that are newer than it. Held calls are no help there: those were settled long ago. So
 //! the latest call of everybody is kept for lateness and waiting together, and judged again when a removal turns up.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::Xxh3Builder;
+
 use super::joining::Known;
+use crate::bedrock::EventId;
 use crate::identity::ActorKind;
 use crate::observation::Call;
 use crate::time::{EventTime, MINUTE};
@@ -17,7 +20,7 @@ const PEOPLE_MAX: usize = 100_000;
 /// Latest calls by person.
 #[derive(Debug, Default)]
 pub struct Recent {
-    by_person: BTreeMap<Arc<str>, (Box<Call>, Arc<Known>)>,
+    by_person: HashMap<Arc<str>, (Box<Call>, Arc<Known>), Xxh3Builder>,
     last_expiry: EventTime,
 }
 
@@ -31,7 +34,6 @@ impl Recent {
         match self.by_person.get_mut(&known.who.actor.name) {
             // Two calls of one second: the id decides, not the order of arrival.
             Some((latest, by)) => {
-                let order = |call: &Call| (call.invocation.time, call.invocation.event_id.clone());
                 if order(&call) > order(latest) {
                     (*latest, *by) = (call, Arc::clone(known));
                 }
@@ -46,7 +48,9 @@ impl Recent {
     /// Calls that happened after `time` and that `concerns` holds for.
     pub fn later_than(&self, time: EventTime, concerns: impl Fn(&Call, &Known) -> bool) -> Vec<(Box<Call>, Arc<Known>)> {
         let later = self.by_person.values().filter(|(call, known)| call.invocation.time > time && concerns(call, known));
-        later.map(|(call, known)| (call.clone(), Arc::clone(known))).collect()
+        let mut later: Vec<(Box<Call>, Arc<Known>)> = later.map(|(call, known)| (call.clone(), Arc::clone(known))).collect();
+        later.sort_by(|(a, _), (b, _)| order(a).cmp(&order(b)));
+        later
     }
 
     /// Forgets calls of before `time`.
@@ -59,6 +63,13 @@ impl Recent {
 
     /// The calls, for a snapshot.
     pub fn image(&self) -> Vec<Call> {
-        self.by_person.values().map(|(call, _)| Call::clone(call)).collect()
+        let mut calls: Vec<Call> = self.by_person.values().map(|(call, _)| Call::clone(call)).collect();
+        calls.sort_by(|a, b| order(a).cmp(&order(b)));
+        calls
     }
+}
+
+/// The order of calls, whatever the order of arrival.
+fn order(call: &Call) -> (EventTime, Option<&EventId>) {
+    (call.invocation.time, call.invocation.event_id.as_ref())
 }

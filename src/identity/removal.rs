@@ -17,6 +17,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cloudtrail::lenient::cut;
 use crate::cloudtrail::{Arn, CloudTrailEvent};
@@ -135,6 +136,11 @@ fn iam(name: &str, status: &str) -> Option<Option<RemovalKind>> {
         "RemoveUserFromGroup" => Some(RemovalKind::Membership),
         _ => return None,
     })
+}
+
+/// The hash of an id: a directory of millions fits.
+pub fn id_hash(id: &str) -> u64 {
+    xxh3_64(id.as_bytes())
 }
 
 /// What an IAM user is known by on both sides: IAM's records have no path, ARNs have one.

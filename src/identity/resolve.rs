@@ -16,7 +16,7 @@ use super::caller::{Caller, CallerKind, SessionName};
 use super::directory::{Directory, Member};
 use super::grant::{Grant, are_tags_known, session_tags};
 use super::links::Links;
-use super::removal;
+use super::removal::{self, id_hash};
 use crate::glob;
 use crate::time::EventTime;
 
@@ -176,8 +176,8 @@ pub struct Attribution {
     pub session: Session,
     /// The person in the directory.
     pub member: Option<Arc<Member>>,
-    /// Every id under which somebody may have been removed: names and ids of the person, of the user, of the key.
-    pub ids: Vec<Arc<str>>,
+    /// Hashes of every id under which somebody may have been removed: names and ids of the person, of the user, of the key.
+    pub ids: Vec<u64>,
 }
 
 /// Applies settings and directory. Pure: the grant is handed in.
@@ -332,18 +332,23 @@ impl Resolver {
         Department::Unknown(why_unknown(self, caller, with_bearer_token, chain, missing))
     }
 
-    /// Ids under which a removal may name who called.
-    fn removal_ids(&self, caller: &Caller, chain: &[Arc<Grant>], person: Option<&Arc<str>>, member: Option<&Arc<Member>>) -> Vec<Arc<str>> {
-        let mut ids: Vec<Arc<str>> = person.into_iter().chain(self.ids(caller, chain)).cloned().collect();
-        ids.extend(member.iter().flat_map(|member| member.ids.iter().cloned()));
+    /// Ids under which a removal may name who called, as hashes.
+    fn removal_ids(&self, caller: &Caller, chain: &[Arc<Grant>], person: Option<&Arc<str>>, member: Option<&Arc<Member>>) -> Vec<u64> {
+        let mut hashes = Vec::with_capacity(8);
+        let mut add = |id: &str| {
+            let hash = id_hash(id);
+            if !hashes.contains(&hash) {
+                hashes.push(hash);
+            }
+        };
+        person.into_iter().chain(self.ids(caller, chain)).for_each(|id| add(id));
+        member.iter().flat_map(|member| &member.ids).for_each(|id| add(id));
         let users =
             [(caller.kind == CallerKind::IamUser).then_some(&caller.arn), chain.last().and_then(|grant| grant.parent_user.as_ref())];
-        ids.extend(users.into_iter().flatten().filter_map(|arn| removal::iam_user_of(arn)));
+        users.into_iter().flatten().filter_map(|arn| removal::iam_user_of(arn)).for_each(|id| add(&id));
         // A key that is gone: what it was used to begin goes on.
-        ids.extend(chain.last().and_then(|grant| grant.parent_key.clone()));
-        ids.sort_unstable();
-        ids.dedup();
-        ids
+        chain.last().and_then(|grant| grant.parent_key.as_ref()).into_iter().for_each(|key| add(key));
+        hashes
     }
 
     /// Whether a person with this name is in no directory though there is one: who cannot be linked.

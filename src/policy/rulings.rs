@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::Xxh3Builder;
 use super::evaluate::Policies;
 use super::judge::{PolicyBook, Ruling, public_address};
 use crate::bedrock::{Invocation, Model};
-use crate::identity::{Attribution, Caller};
+use crate::identity::{Attribution, Caller, CallerKind, Unknown};
 use crate::observation::Call;
 
 /// Most principals and rulings that are remembered; beyond it the memory starts afresh.
@@ -32,7 +32,24 @@ pub struct Principal {
 
 /// What tells two principals apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Facts(Vec<Option<Arc<str>>>);
+struct Facts {
+    department: Option<Arc<str>>,
+    is_pending: bool,
+    /// What only documents look at; nothing where there are none.
+    documents: Option<DocumentFacts>,
+}
+
+/// What documents can tell apart besides.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct DocumentFacts {
+    kind: CallerKind,
+    issuer: Arc<str>,
+    account: Arc<str>,
+    /// Tags known, session policy, machine, second factor.
+    standing: [bool; 4],
+    /// Values of keys that some document reads.
+    others: Vec<Option<Arc<str>>>,
+}
 
 /// A remembered ruling with what it is about. Texts are compared by their address: the observer shares equal ones, and
 /// this holds them, so that an address never comes to mean another text. Equal texts at two addresses cost one more
@@ -112,6 +129,8 @@ pub struct Rulings {
     book: Arc<PolicyBook>,
     /// Context keys that any document reads.
     keys: BTreeSet<String>,
+    /// Keys of tags that any document reads.
+    tag_keys: Vec<String>,
     reads_endpoint: bool,
     principals: HashMap<Facts, Arc<Principal>, Xxh3Builder>,
     next_principal: u64,
@@ -126,6 +145,7 @@ impl Rulings {
         let keys = book.attached().keys();
         Self {
             reads_endpoint: keys.contains("aws:sourcevpce") || keys.contains("aws:sourceip") || keys.contains("aws:sourcevpc"),
+            tag_keys: keys.iter().filter_map(|key| key.strip_prefix("aws:principaltag/")).map(str::to_owned).collect(),
             book,
             keys,
             principals: HashMap::default(),
@@ -158,25 +178,28 @@ impl Rulings {
     }
 
     fn facts(&self, caller: &Caller, who: &Attribution) -> Facts {
-        let session = &who.session;
-        let reads = |key: &str| self.keys.contains(key);
-        let standing =
-            format!("{:?} {} {} {:?} {:?}", caller.kind, session.is_known, session.has_policy, caller.with_mfa, who.department.unknown());
-        let mut facts = vec![
-            Some(Arc::clone(&caller.issuer)),
-            Some(Arc::clone(&caller.account)),
-            Some(standing.into()),
-            who.department.name().cloned(),
+        let documents = (!self.book.attached().is_empty()).then(|| self.document_facts(caller, who));
+        let is_pending = who.department.unknown() == Some(Unknown::Pending);
+        Facts { department: who.department.name().cloned(), is_pending, documents }
+    }
+
+    fn document_facts(&self, caller: &Caller, who: &Attribution) -> DocumentFacts {
+        let (session, reads) = (&who.session, |key: &str| self.keys.contains(key));
+        let mut others = vec![
+            caller.source_identity.clone().filter(|_| reads("aws:sourceidentity")),
+            session.issued.filter(|_| reads("aws:tokenissuetime")).map(|issued| issued.to_string().into()),
+            caller.invoked_by.clone().filter(|_| reads("aws:viaawsservice") || reads("aws:calledvia")),
         ];
-        facts.push(caller.source_identity.clone().filter(|_| reads("aws:sourceidentity")));
-        facts.push(session.issued.filter(|_| reads("aws:tokenissuetime")).map(|issued| issued.to_string().into()));
-        facts.push(caller.invoked_by.clone().filter(|_| reads("aws:viaawsservice") || reads("aws:calledvia")));
-        for (key, value) in &session.tags {
-            if reads(&format!("aws:principaltag/{}", key.to_lowercase())) {
-                facts.extend([Some(key.to_lowercase().into()), Some(Arc::clone(value))]);
-            }
+        for key in &self.tag_keys {
+            others.push(session.tag(key).cloned());
         }
-        Facts(facts)
+        DocumentFacts {
+            kind: caller.kind,
+            issuer: Arc::clone(&caller.issuer),
+            account: Arc::clone(&caller.account),
+            standing: [session.is_known, session.has_policy, caller.is_machine, caller.with_mfa == Some(true)],
+            others,
+        }
     }
 
     /// What the book says about `call` of `principal`.

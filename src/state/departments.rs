@@ -1,9 +1,10 @@
 //! Which department has used which model, and on how many days: firsts are a department's, not an actor's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{Xxh3Builder, xxh3_64};
 
 use crate::time::{DAY, EventTime};
 
@@ -31,12 +32,25 @@ pub struct DepartmentUses {
     /// department → days with calls of any model, as of the last closed day.
     active: BTreeMap<Arc<str>, Use>,
     pairs: usize,
+    /// Pairs that were noted today already, by hash: most calls are of those and change nothing. The time is that of the
+    /// first call, the number that of the day.
+    #[serde(skip)]
+    noted: HashMap<u64, (EventTime, i64), Xxh3Builder>,
 }
 
 impl DepartmentUses {
     /// Notes a call; whether it is the earliest of `department` on `model` that is known.
     pub fn note(&mut self, department: &Arc<str>, model: &Arc<str>, time: EventTime) -> bool {
         let day = time.slot(DAY);
+        let pair = xxh3_64(department.as_bytes()) ^ xxh3_64(model.as_bytes()).rotate_left(29);
+        if self.noted.get(&pair).is_some_and(|(first, noted)| *noted == day && *first <= time) {
+            return false;
+        }
+        if self.noted.len() >= PAIRS_MAX {
+            self.noted.clear();
+        }
+        let first = self.noted.get(&pair).map_or(time, |(first, _)| *first).min(time);
+        self.noted.insert(pair, (first, day));
         if self.active.len() < PAIRS_MAX || self.active.contains_key(department) {
             touch(self.active.entry(Arc::clone(department)).or_insert_with(|| Use::new(time)), day, time);
         }

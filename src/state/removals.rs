@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
 
+use crate::identity::removal::id_hash;
 use crate::identity::{Directory, Removal, RemovalKind, RemovalNotice};
 use crate::time::EventTime;
 
@@ -44,11 +44,6 @@ pub struct MassLeave {
 
 fn roll_of(directory: &Directory) -> BTreeMap<u64, Vec<u64>> {
     directory.members().map(|member| (id_hash(&member.person), member.ids.iter().map(|id| id_hash(id)).collect())).collect()
-}
-
-/// The hash of an id.
-pub fn id_hash(id: &str) -> u64 {
-    xxh3_64(id.as_bytes())
 }
 
 impl Removals {
