@@ -172,6 +172,11 @@ impl Detectors {
         detectors
     }
 
+    /// Whether `cross-department` is on.
+    pub const fn watches_departments(&self) -> bool {
+        self.firsts
+    }
+
     /// What is a department's and not an actor's: its first use of a model.
     pub fn judge_department(&self, judged: &Judged<'_>, uses: &mut DepartmentUses, out: &mut Vec<Signal>) {
         if self.firsts {

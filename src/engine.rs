@@ -436,11 +436,8 @@ impl Engine {
         report.counts.unpaired += self.pairs.expire(watermark.plus(-self.settings.lateness - self.settings.join_wait));
         self.joining.expire(watermark);
         self.recent.expire(watermark.plus(-self.settings.lateness - self.settings.join_wait));
-        self.verdicts.close(
-            watermark.plus(-self.settings.lateness - self.settings.join_wait),
-            self.settings.unknown_share_max,
-            &mut self.signals,
-        );
+        let share_max = if self.detectors.watches_departments() { self.settings.unknown_share_max } else { f64::INFINITY };
+        self.verdicts.close(watermark.plus(-self.settings.lateness - self.settings.join_wait), share_max, &mut self.signals);
         self.publish(report);
         let last_over = watermark.plus(-CLOSE_AFTER).slot(DAY) - 1;
         if last_over > self.views.closed_day {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3Builder, xxh3_64};
 
-use crate::bedrock::{EventId, Invocation, Model, ModelMap, Operation, Outcome, Plane, TimeSource, Tokens};
+use crate::bedrock::{EventId, Invocation, Model, ModelMap, Operation, Outcome, Plane, TimeSource, Tokens, UserAgent};
 use crate::cloudtrail::arn::partition;
 use crate::cloudtrail::lenient::cut;
 use crate::cloudtrail::{CloudTrailEvent, Decoded, UserIdentity};
@@ -55,7 +55,10 @@ impl Body {
         match self {
             Self::Call(call) => call.invocation.time = time,
             Self::Grant { grant, .. } => grant.issued = time,
-            Self::Notice(notice) => notice.time = time,
+            Self::Notice(notice) => {
+                notice.time = time;
+                notice.removal.iter_mut().for_each(|removal| removal.time = time);
+            }
             Self::Companion { .. } | Self::Other => {}
         }
     }
@@ -83,6 +86,7 @@ pub struct Observer {
     models: Arc<ModelMap>,
     strings: Pool,
     known_models: HashMap<Box<str>, Arc<Model>, Xxh3Builder>,
+    user_agents: HashMap<Box<str>, Arc<UserAgent>, Xxh3Builder>,
     callers: HashMap<u64, Arc<Caller>, Xxh3Builder>,
 }
 
@@ -96,7 +100,13 @@ const POOL_ENTRIES_MAX: usize = 200_000;
 impl Observer {
     /// An observer that resolves opaque model ARNs through `models`.
     pub fn new(models: Arc<ModelMap>) -> Self {
-        Self { models, strings: Pool::default(), known_models: HashMap::default(), callers: HashMap::default() }
+        Self {
+            models,
+            strings: Pool::default(),
+            known_models: HashMap::default(),
+            user_agents: HashMap::default(),
+            callers: HashMap::default(),
+        }
     }
 
     /// What `decoded` is. `arrival` stands in where neither the event nor its envelope has a time.
@@ -157,7 +167,7 @@ impl Observer {
             account: self.share(event.account(), NAME_BYTES_MAX),
             region: self.share(event.aws_region.as_str(), NAME_BYTES_MAX),
             source_ip: self.share(event.source_ip_address.as_str(), NAME_BYTES_MAX),
-            user_agent: self.share(event.user_agent.as_str(), USER_AGENT_BYTES_MAX),
+            user_agent: self.user_agent(cut(event.user_agent.as_str(), USER_AGENT_BYTES_MAX)),
             vpc_endpoint: event.vpc_endpoint_id.non_empty().map(|id| self.share(id, NAME_BYTES_MAX)),
             with_bearer_token: asked.call_with_bearer_token.0 || added.call_with_bearer_token.0,
             tls: event.tls_details.tls_version.non_empty().map(|version| self.share(version, NAME_BYTES_MAX)),
@@ -176,7 +186,7 @@ impl Observer {
         if let Some(arn) = named.or_else(|| outcome.denial().and_then(|denial| denial.resource_arn.as_deref())) {
             return Some(self.share(arn, USER_AGENT_BYTES_MAX));
         }
-        let asked = &event.request_parameters;
+        let asked = event.request_parameters.rare();
         let made = |kind: &str, id: &str| match id {
             "" => None,
             arn if arn.starts_with("arn:") => Some(arn.to_owned()),
@@ -213,6 +223,18 @@ impl Observer {
 
     fn share(&mut self, text: &str, bytes_max: usize) -> Arc<str> {
         self.strings.share(cut(text, bytes_max))
+    }
+
+    fn user_agent(&mut self, text: &str) -> Arc<UserAgent> {
+        if let Some(known) = self.user_agents.get(text) {
+            return Arc::clone(known);
+        }
+        let agent = Arc::new(UserAgent::parse(text));
+        if self.user_agents.len() >= POOL_ENTRIES_MAX {
+            self.user_agents.clear();
+        }
+        self.user_agents.insert(text.into(), Arc::clone(&agent));
+        agent
     }
 
     fn model(&mut self, written: &str) -> Arc<Model> {

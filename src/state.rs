@@ -97,6 +97,12 @@ impl Shared {
         self.grants.get(access_key_id).is_some_and(|grant| grant.from_sts)
     }
 
+    /// Whether STS's record of `access_key_id` is known and no session stands before it.
+    pub fn is_first(&self, access_key_id: &str) -> bool {
+        let is_first = |grant: &Arc<Grant>| grant.from_sts && grant.parent_key.as_ref().is_none_or(|key| !key.starts_with("ASIA"));
+        self.grants.get(access_key_id).is_some_and(|grant| is_first(&grant))
+    }
+
     /// How many grants are known.
     pub fn grants(&self) -> usize {
         self.grants.len()

@@ -78,8 +78,8 @@ struct Shares {
 }
 
 impl Shares {
-    /// What is left of a call after each look at the gauges, about once a second: half after some ten minutes.
-    const FADE: f64 = 0.9988;
+    /// What is left of a call after each look at the gauges, two a second: half after some ten minutes.
+    const FADE: f64 = 0.9994;
 
     fn add(&mut self, counts: &Counts) {
         let known = counts.sources.iter().map(|(source, by)| (source.label(), *by));

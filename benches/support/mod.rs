@@ -96,9 +96,10 @@ pub struct Resource<'a> {
 
 floor_object!(Issuer { "type" kind: T<'a>, "arn" arn: T<'a>, "userName" user_name: T<'a>, "accountId" account_id: T<'a>, });
 floor_object!(Federation { "federatedProvider" provider: T<'a>, "attributes" attributes: Option<std::collections::BTreeMap<T2<'a>, T<'a>>>, });
+floor_object!(Began { "creationDate" date: T<'a>, "mfaAuthenticated" mfa: T<'a>, });
 floor_object!(Session {
     "sessionIssuer" issuer: Option<Issuer<'a>>, "webIdFederationData" federation: Option<Federation<'a>>, "sourceIdentity" source: T<'a>,
-    "ec2RoleDelivery" delivery: T<'a>,
+    "ec2RoleDelivery" delivery: T<'a>, "attributes" attributes: Option<Began<'a>>,
 });
 floor_object!(Identity {
     "type" kind: T<'a>, "principalId" principal: T<'a>, "arn" arn: T<'a>, "accountId" account: T<'a>, "accessKeyId" key: T<'a>,

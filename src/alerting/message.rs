@@ -245,7 +245,8 @@ fn next_steps(alert: &Alert) -> Vec<&'static str> {
             "If so: is the policy missing a permission, or the request a mistake?",
         ],
         D::CrossDepartment => vec![
-            "Find the statement that allowed the call, and correct it or the [departments] table",
+            "A call that succeeded: find the statement that IAM allowed it by, and correct it, the policy files here or [departments]",
+            "Stale or unknown: give geophone the documents that are attached to the role now (geophone check)",
             "Ask the person what the call was for",
         ],
         D::InvocationSpike => vec![

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::denial::Outcome;
 use super::model_id::Model;
 use super::operation::Operation;
+use super::user_agent::UserAgent;
 use crate::cloudtrail::lenient::{Count, Pairs, cut};
 use crate::time::EventTime;
 
@@ -151,8 +152,8 @@ pub struct Invocation {
     pub region: Arc<str>,
     /// `sourceIPAddress`: an address, a service's name or `AWS Internal`.
     pub source_ip: Arc<str>,
-    /// `userAgent`, cut to 256 bytes.
-    pub user_agent: Arc<str>,
+    /// `userAgent`.
+    pub user_agent: Arc<UserAgent>,
     /// The VPC endpoint that the call came through.
     pub vpc_endpoint: Option<Arc<str>>,
     /// TLS version, as `TLSv1.3`.

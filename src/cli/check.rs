@@ -7,10 +7,13 @@ use crate::config::Settings;
 
 /// Reads the configuration and everything that it names, and says what it found.
 pub fn check(config: &Path) -> Result<Exit, Failure> {
-    let Loaded { settings, notices, .. } = load(config)?;
+    let Loaded { settings, sources, notices } = load(config)?;
     println!("{}: no mistakes", config.display());
     for notice in &notices {
         println!("warning: {notice}");
+    }
+    if let Some(folder) = sources.warm_from().filter(|folder| !folder.exists()) {
+        println!("note: [identity] warm_from: {} does not exist here; run needs it", folder.display());
     }
     for line in remarks(&settings) {
         println!("note: {line}");

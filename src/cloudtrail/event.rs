@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::LazyLock;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
@@ -43,13 +44,55 @@ lenient_object! {
     }
 }
 
+/// What the caller asked for. Null in most denied calls, and dropped by CloudTrail above 100 KB.
+#[derive(Clone, Debug, Default)]
+pub struct RequestParameters<'a> {
+    /// CloudTrail's `modelId`.
+    pub model_id: Text<'a>,
+    /// CloudTrail's `model`: that of a `bedrock-mantle` CreateInference.
+    pub model: Text<'a>,
+    /// CloudTrail's `callWithBearerToken`.
+    pub call_with_bearer_token: Flag,
+    /// What only few records have; see [`RequestParameters::rare`].
+    rare: Option<Box<RareParameters<'a>>>,
+}
+
+impl<'a> RequestParameters<'a> {
+    /// What only few records have: those of STS, of administration, and of calls that are not about models. All empty in
+    /// the others, which so stay small.
+    pub fn rare(&self) -> &RareParameters<'a> {
+        static NONE: LazyLock<RareParameters<'static>> = LazyLock::new(RareParameters::default);
+        self.rare.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl<'a> lenient::LenientObject<'a> for RequestParameters<'a> {
+    fn knows(key: &str) -> bool {
+        matches!(key, "modelId" | "model" | "callWithBearerToken") || RareParameters::knows(key)
+    }
+
+    #[inline]
+    fn accept<A: MapAccess<'a>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "modelId" => self.model_id = map.next_value()?,
+            "model" => self.model = map.next_value()?,
+            "callWithBearerToken" => self.call_with_bearer_token = map.next_value()?,
+            rare if RareParameters::knows(rare) => return self.rare.get_or_insert_default().accept(rare, map),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl<'a> Deserialize<'a> for RequestParameters<'a> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(lenient::ObjectVisitor(PhantomData))
+    }
+}
+
 lenient_object! {
-    /// What the caller asked for. Null in most denied calls, and dropped by CloudTrail above 100 KB.
-    pub struct RequestParameters<'a> {
-        "modelId" => model_id: Text<'a>,
-        /// The model in a `bedrock-mantle` CreateInference.
-        "model" => model: Text<'a>,
-        "callWithBearerToken" => call_with_bearer_token: Flag,
+    /// Parameters of calls other than inference.
+    pub struct RareParameters<'a> {
         "roleArn" => role_arn: Text<'a>,
         "roleSessionName" => role_session_name: Text<'a>,
         "sourceIdentity" => source_identity: Text<'a>,
@@ -241,7 +284,7 @@ mod tests {
                 "principalTags":{"clearance":"2"},"transitiveTagKeys":["dept","cost"]}}"#,
         )
         .expect("json");
-        let asked = &event.request_parameters;
+        let asked = event.request_parameters.rare();
         assert_eq!(asked.incoming_transitive_tags.0[0].1.as_str(), "legal");
         assert_eq!(asked.tags.0[0].0.as_str(), "cost");
         assert_eq!(asked.principal_tags.0[0].1.as_str(), "2");

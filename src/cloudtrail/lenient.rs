@@ -68,6 +68,9 @@ pub struct Pairs<'a>(pub Vec<(Text<'a>, Text<'a>)>);
 /// An object whose known fields are taken and whose unknown ones are passed over. A key that comes twice: the last
 /// one counts, as in every JSON reader that records pass through on their way.
 pub(crate) trait LenientObject<'a>: Default {
+    /// Whether `key` is one of its fields.
+    fn knows(key: &str) -> bool;
+
     /// Takes the value of `key` from `map`; `false` (and nothing taken) where the key is not known.
     fn accept<A: MapAccess<'a>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error>;
 }
@@ -122,6 +125,10 @@ macro_rules! lenient_object {
         }
 
         impl<'a> crate::cloudtrail::lenient::LenientObject<'a> for $name<'a> {
+            fn knows(key: &str) -> bool {
+                matches!(key, $($key)|*)
+            }
+
             #[inline]
             fn accept<A: serde::de::MapAccess<'a>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
                 match key {

@@ -41,7 +41,9 @@ impl Detector for CrossDepartment {
         };
         let finding = match (&judged.call.invocation.outcome, verdict.decision) {
             (Outcome::Success, Decision::ExplicitDeny | Decision::ImplicitDeny) => drift(judged, verdict, confidence),
-            (Outcome::Denied(denial), Decision::Allow) if is_by_documents(denial.kind, denial.by) => stale(judged, verdict),
+            (Outcome::Denied(denial), Decision::Allow) if is_by_documents(denial.kind, denial.by) && !verdict.is_by_table() => {
+                stale(judged, verdict)
+            }
             _ => return,
         };
         out.push(Signal::Finding(Box::new(finding)));

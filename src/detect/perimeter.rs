@@ -92,7 +92,9 @@ impl KeyDetector for Perimeter {
         }
         key.last = key.last.max(invocation.time);
         let slot = invocation.time.slot(BUCKET);
-        for (index, fault) in self.faults(judged.call).into_iter().enumerate() {
+        let faults = self.faults(judged.call);
+        key.outside_calls += u64::from(faults.iter().any(Option::is_some));
+        for (index, fault) in faults.into_iter().enumerate() {
             let Some(fault) = fault else { continue };
             key.outside[index] = key.outside[index].saturating_add(1);
             if key.outside[index] > 1 && key.outside_said[index] == slot {
@@ -106,7 +108,7 @@ impl KeyDetector for Perimeter {
             finding.title = format!("Outside the perimeter: {}", finding.who.spoken());
             let verb = if is_refused { "was refused" } else { "called" };
             finding.explanation = format!("{} {verb} {} {fault}.", finding.who.spoken(), invocation.name);
-            finding.story_events = Some(key.outside.iter().map(|count| u64::from(*count)).sum());
+            finding.story_events = Some(key.outside_calls);
             finding.policy.clone_from(&judged.ruling.verdict);
             finding.techniques.push("T1078.004".to_owned());
             out.push(Signal::Finding(Box::new(finding)));

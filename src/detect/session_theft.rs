@@ -18,7 +18,10 @@
 //!
 //! Calls that an AWS service makes for somebody come from the service's network and are passed over.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::bedrock::Plane;
+use crate::bedrock::user_agent::{self, NO_SYSTEM};
 use crate::finding::{Confidence, DetectorId, Finding, Fingerprint, Severity, Signal};
 use crate::identity::Caller;
 use crate::observation::Call;
@@ -113,13 +116,13 @@ impl KeyDetector for SessionTheft {
             return;
         }
         let Some(network) = Network::of(&invocation.source_ip) else { return };
-        let (agent, system) = agent(&invocation.user_agent);
+        let agent = &invocation.user_agent;
         let seen = Place {
             network,
             by_endpoint: invocation.vpc_endpoint.is_some(),
-            agent: hash(&agent),
-            system: hash(&system),
-            scope: hash(&invocation.region) ^ u64::from(invocation.operation.plane == Plane::Control),
+            agent: agent.tool_hash,
+            system: agent.system_hash,
+            scope: xxh3_64(invocation.region.as_bytes()) ^ u64::from(invocation.operation.plane == Plane::Control),
             delivery: caller.metadata_version,
             first: invocation.time,
             last: invocation.time,
@@ -139,7 +142,7 @@ impl KeyDetector for SessionTheft {
             return;
         }
         (key.thefts_said, key.theft_slot) = (said, slot);
-        out.push(Signal::Finding(Box::new(finding(judged, reason, &other, &agent))));
+        out.push(Signal::Finding(Box::new(finding(judged, reason, &other))));
     }
 
     fn enrich(&self, judged: &Judged<'_>, key: &KeyState, out: &mut Vec<Signal>) {
@@ -149,8 +152,9 @@ impl KeyDetector for SessionTheft {
     }
 }
 
-fn finding(judged: &Judged<'_>, reason: Reason, other: &Place, agent: &str) -> Finding {
+fn finding(judged: &Judged<'_>, reason: Reason, other: &Place) -> Finding {
     let invocation = &judged.call.invocation;
+    let (agent, _) = user_agent::tool_and_system(&invocation.user_agent.text);
     let mut finding = Finding::about(DetectorId::SessionTheft, judged.call, judged.who, fingerprint(judged.call));
     finding.severity = reason.severity();
     finding.confidence = reason.confidence();
@@ -165,7 +169,7 @@ fn finding(judged: &Judged<'_>, reason: Reason, other: &Place, agent: &str) -> F
         invocation.spoken(),
         invocation.source_ip,
         path(invocation.vpc_endpoint.is_some()),
-        if agent.is_empty() { "no user agent" } else { agent },
+        if agent.is_empty() { "no user agent" } else { &agent },
         other.network,
         path(other.by_endpoint),
         other.first,
@@ -175,51 +179,4 @@ fn finding(judged: &Judged<'_>, reason: Reason, other: &Place, agent: &str) -> F
     finding.policy.clone_from(&judged.ruling.verdict);
     finding.techniques.extend(["T1078.004", "T1550.001"].map(str::to_owned));
     finding
-}
-
-/// The hash of an operating system that the agent does not name.
-const NO_SYSTEM: u64 = 0;
-
-fn hash(text: &str) -> u64 {
-    if text.is_empty() {
-        return NO_SYSTEM;
-    }
-    xxhash_rust::xxh3::xxh3_64(text.as_bytes())
-}
-
-/// Tool and operating system of a user agent, without versions: `Boto3 linux`. Old agents have `Linux/5.10`, newer ones
-/// `os/linux#5.10`.
-fn agent(user_agent: &str) -> (String, String) {
-    let tool: String = user_agent.split(['/', ' ', '[', '(']).find(|part| !part.is_empty()).unwrap_or("").chars().take(40).collect();
-    let lower = user_agent.to_ascii_lowercase();
-    let systems = [("os/windows", "windows"), ("os/macos", "macos"), ("os/linux", "linux"), ("os/android", "android"), ("os/ios", "ios")];
-    let older = [
-        ("windows", "windows"),
-        ("darwin", "macos"),
-        ("mac os x", "macos"),
-        ("macos", "macos"),
-        ("android", "android"),
-        ("linux", "linux"),
-    ];
-    let system = systems.iter().chain(&older).find(|(mark, _)| lower.contains(mark)).map_or("", |(_, name)| name);
-    let agent = if system.is_empty() { tool } else { format!("{tool} on {system}") };
-    (agent, system.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn agents() {
-        for (text, tool, system) in [
-            ("Boto3/1.34.1 md/Botocore#1.34.1 ua/2.0 os/windows#10 md/arch#amd64", "Boto3 on windows", "windows"),
-            ("aws-cli/2.7.25 Python/3.9.11 Linux/5.10", "aws-cli on linux", "linux"),
-            ("[aws-sdk-go/1.44 (go1.19; darwin)]", "aws-sdk-go on macos", "macos"),
-            ("Python/3.11 aiohttp/3.8", "Python", ""),
-            ("", "", ""),
-        ] {
-            assert_eq!(agent(text), (tool.to_owned(), system.to_owned()), "{text}");
-        }
-    }
 }

@@ -2,7 +2,7 @@
 //! asks before a call goes on to its actor.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3Builder;
@@ -24,6 +24,8 @@ pub struct Known {
     /// Who it is.
     pub who: Arc<Attribution>,
     principal: Arc<Principal>,
+    /// Hashes of the ids under which somebody may have been removed; worked out when the first removal makes it worth it.
+    ids: OnceLock<Vec<u64>>,
 }
 
 /// While a caller is held, its address means no other caller.
@@ -116,6 +118,9 @@ impl Joining {
         if !self.resolver.needs_grant(caller) || self.known(caller).is_some() {
             return None;
         }
+        if self.shared.is_first(&caller.access_key_id) {
+            return None;
+        }
         if !self.shared.has_grant(&caller.access_key_id) {
             return Some(Arc::clone(&caller.access_key_id));
         }
@@ -143,7 +148,8 @@ impl Joining {
             self.forget_known();
         }
         let who = Arc::new(self.resolver.resolve(caller, with_bearer_token, &chain, missing));
-        let known = Arc::new(Known { caller: Arc::clone(caller), principal: self.rulings.principal(caller, &who), who });
+        let known =
+            Arc::new(Known { caller: Arc::clone(caller), principal: self.rulings.principal(caller, &who), who, ids: OnceLock::new() });
         // What is known only because something is missing is not remembered: it may still come.
         if self.missing_grant(caller).is_none() && !with_bearer_token && !caller.access_key_id.is_empty() {
             self.remember(&known, chain.last());
@@ -175,7 +181,14 @@ impl Joining {
 
     /// The removal that the session behind `call` has outlived.
     pub fn outlived(&self, known: &Known, time: EventTime) -> Option<&Removal> {
-        if self.removals.is_empty() { None } else { self.removals.outlived(&known.who.ids, known.who.session.issued, time) }
+        if self.removals.is_empty() {
+            return None;
+        }
+        let ids = known.ids.get_or_init(|| {
+            let chain = self.shared.chain(&known.caller.access_key_id);
+            self.resolver.removal_ids(&known.caller, &chain, &known.who)
+        });
+        self.removals.outlived(ids, known.who.session.issued, time)
     }
 
     /// Takes a grant in.

@@ -33,11 +33,8 @@ impl Recent {
         let has_room = self.by_person.len() < PEOPLE_MAX;
         match self.by_person.get_mut(&known.who.actor.name) {
             // Two calls of one second: the id decides, not the order of arrival.
-            Some((latest, by)) => {
-                if order(&call) > order(latest) {
-                    (*latest, *by) = (call, Arc::clone(known));
-                }
-            }
+            Some((latest, by)) if order(&call) > order(latest) => (*latest, *by) = (call, Arc::clone(known)),
+            Some(_) => {}
             None if has_room => {
                 self.by_person.insert(Arc::clone(&known.who.actor.name), (call, Arc::clone(known)));
             }

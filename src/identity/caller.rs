@@ -187,10 +187,11 @@ impl Caller {
             && same_some(&self.identity_center_user, identity.on_behalf_of.user_id.as_str())
             && same_some(&self.invoked_by, identity.invoked_by.as_str())
             && self.is_machine == is_machine(self.kind, identity)
-            && self.issued == EventTime::parse(context.attributes.creation_date.as_str())
+            // One key is one session, which begins once; to read its time again would cost more than all the rest.
+            && (!self.access_key_id.is_empty() || self.issued == EventTime::parse(context.attributes.creation_date.as_str()))
             && self.with_mfa == with_mfa(identity)
             && self.metadata_version == metadata_version(identity)
-            && same_some(&self.user_pool_sub, identity.user_pool_sub().unwrap_or(""))
+            && (self.cognito_identity.is_none() || same_some(&self.user_pool_sub, identity.user_pool_sub().unwrap_or("")))
     }
 
     /// Whether the credentials are temporary, so that some record issued them.

@@ -20,7 +20,7 @@ pub struct Member {
     pub person: Arc<str>,
     /// The department, where the file has one.
     pub department: Option<Arc<str>>,
-    /// The clearance, where the file has one. It is shown; policies are judged by the session's tags alone.
+    /// The clearance, where the file has one. Policies are judged by the session's tags alone.
     pub clearance: Option<Arc<str>>,
     /// The group, where the file has one.
     pub group: Option<Arc<str>>,

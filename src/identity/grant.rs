@@ -76,7 +76,7 @@ impl Grant {
         }
         let keep = |text: &str| -> Arc<str> { cut(text, NAME_BYTES_MAX).into() };
         let some = |text: &Text<'_>| text.non_empty().map(keep);
-        let (asked, answered, who) = (&event.request_parameters, &event.response_elements, &event.user_identity);
+        let (asked, answered, who) = (event.request_parameters.rare(), &event.response_elements, &event.user_identity);
         let mut grant = Self {
             tags: tags_of(event),
             source_identity: some(&asked.source_identity).or_else(|| some(&who.session_context.source_identity)),
@@ -206,7 +206,13 @@ fn duration(event: &CloudTrailEvent<'_>) -> i64 {
     } else {
         12 * HOUR
     };
-    event.request_parameters.duration_seconds.0.and_then(|asked| i64::try_from(asked).ok()).map_or(longest, |asked| asked.clamp(0, longest))
+    event
+        .request_parameters
+        .rare()
+        .duration_seconds
+        .0
+        .and_then(|asked| i64::try_from(asked).ok())
+        .map_or(longest, |asked| asked.clamp(0, longest))
 }
 
 /// Whether the tags of a session are known: its record was seen, and either it lists those that came along the chain, or
@@ -251,7 +257,7 @@ pub fn session_tags(chain: &[Arc<Grant>]) -> Vec<(Arc<str>, Arc<str>)> {
 /// The tags of the new session. Own tags come first: a tag that is passed again overrides a transitive one only where
 /// AWS allows it (it does not), so the order never decides.
 fn tags_of(event: &CloudTrailEvent<'_>) -> Vec<(Arc<str>, Arc<str>)> {
-    let asked = &event.request_parameters;
+    let asked = event.request_parameters.rare();
     let mut tags: Vec<(Arc<str>, Arc<str>)> = Vec::new();
     for (key, value) in asked.principal_tags.0.iter().chain(&asked.tags.0).chain(&asked.incoming_transitive_tags.0) {
         let known = tags.iter().any(|(name, _)| name.eq_ignore_ascii_case(key.as_str()));

@@ -1,19 +1,42 @@
 //! Which Cognito identity belongs to whom, as records have shown: an identity id is opaque, and the directory may only
 //! know the user-pool subject or the name.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3Builder;
 
 /// Most identities that are remembered; beyond it the oldest is forgotten.
 const LINKS_MAX: usize = 1_000_000;
 
 /// Links from Cognito identity ids to other ids of the same human.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "LinksImage", into = "LinksImage")]
 pub struct Links {
-    by_identity: BTreeMap<Arc<str>, Arc<str>>,
+    by_identity: HashMap<Arc<str>, Arc<str>, Xxh3Builder>,
     order: VecDeque<Arc<str>>,
+}
+
+/// What a snapshot keeps: links in the order in which they were learned.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct LinksImage(Vec<(Arc<str>, Arc<str>)>);
+
+impl From<Links> for LinksImage {
+    fn from(links: Links) -> Self {
+        let linked = |identity: &Arc<str>| Some((Arc::clone(identity), Arc::clone(links.by_identity.get(identity)?)));
+        Self(links.order.iter().filter_map(linked).collect())
+    }
+}
+
+impl From<LinksImage> for Links {
+    fn from(image: LinksImage) -> Self {
+        let mut links = Self::default();
+        for (identity, other) in image.0 {
+            links.learn(&identity, &other);
+        }
+        links
+    }
 }
 
 impl Links {

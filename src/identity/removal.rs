@@ -91,7 +91,7 @@ impl RemovalNotice {
         if !event.error_code.is_empty() || event.is_service_event() {
             return None;
         }
-        let (name, asked) = (event.event_name.as_str(), &event.request_parameters);
+        let (name, asked) = (event.event_name.as_str(), event.request_parameters.rare());
         let kind = match (event.event_source.as_str(), name) {
             ("cognito-idp.amazonaws.com", name) => cognito(name)?,
             ("identitystore.amazonaws.com" | "sso-directory.amazonaws.com", name) => identity_center(name)?,
@@ -157,7 +157,7 @@ pub fn iam_user_of(arn: &str) -> Option<Arc<str>> {
 
 /// Everything that names whom a record is about. A user's own call (GlobalSignOut) names them only by the subject.
 fn about(event: &CloudTrailEvent<'_>) -> Vec<Arc<str>> {
-    let asked = &event.request_parameters;
+    let asked = event.request_parameters.rare();
     let mut ids: Vec<Arc<str>> = Vec::new();
     if event.event_source.as_str() == "iam.amazonaws.com" {
         // A key alone where the call is about a key: the user may have another one.

@@ -176,8 +176,6 @@ pub struct Attribution {
     pub session: Session,
     /// The person in the directory.
     pub member: Option<Arc<Member>>,
-    /// Hashes of every id under which somebody may have been removed: names and ids of the person, of the user, of the key.
-    pub ids: Vec<u64>,
 }
 
 /// Applies settings and directory. Pure: the grant is handed in.
@@ -261,11 +259,13 @@ impl Resolver {
         let department = self.department(caller, with_bearer_token, chain, &session, member, missing);
         let actor =
             person.as_ref().map_or_else(|| actor_without_person(caller, chain), |name| ActorKey::new(ActorKind::Person, Arc::clone(name)));
-        let ids = self.removal_ids(caller, chain, person.as_ref(), member);
-        Attribution { actor, person, department, session, member: member.cloned(), ids }
+        Attribution { actor, person, department, session, member: member.cloned() }
     }
 
     fn member(&self, caller: &Caller, chain: &[Arc<Grant>]) -> Option<&Arc<Member>> {
+        if self.directory.people() == 0 {
+            return None;
+        }
         self.ids(caller, chain).find_map(|id| self.directory.find(id))
     }
 
@@ -332,8 +332,8 @@ impl Resolver {
         Department::Unknown(why_unknown(self, caller, with_bearer_token, chain, missing))
     }
 
-    /// Ids under which a removal may name who called, as hashes.
-    fn removal_ids(&self, caller: &Caller, chain: &[Arc<Grant>], person: Option<&Arc<str>>, member: Option<&Arc<Member>>) -> Vec<u64> {
+    /// Hashes of every id under which a removal may name who called: names and ids of the person, of the user, of the key.
+    pub fn removal_ids(&self, caller: &Caller, chain: &[Arc<Grant>], who: &Attribution) -> Vec<u64> {
         let mut hashes = Vec::with_capacity(8);
         let mut add = |id: &str| {
             let hash = id_hash(id);
@@ -341,8 +341,8 @@ impl Resolver {
                 hashes.push(hash);
             }
         };
-        person.into_iter().chain(self.ids(caller, chain)).for_each(|id| add(id));
-        member.iter().flat_map(|member| &member.ids).for_each(|id| add(id));
+        who.person.iter().chain(self.ids(caller, chain)).for_each(|id| add(id));
+        who.member.iter().flat_map(|member| &member.ids).for_each(|id| add(id));
         let users =
             [(caller.kind == CallerKind::IamUser).then_some(&caller.arn), chain.last().and_then(|grant| grant.parent_user.as_ref())];
         users.into_iter().flatten().filter_map(|arn| removal::iam_user_of(arn)).for_each(|id| add(&id));

@@ -161,17 +161,22 @@ impl PolicyBook {
         let by_documents = (!self.attached.is_empty()).then(|| self.by_documents(call, who, policies));
         let verdict = match by_documents {
             Some(verdict) if verdict.decision != Decision::Unknown => Some(verdict),
-            by_documents => self.by_table(call, who).or(by_documents),
+            by_documents => match self.by_table(call, who) {
+                Some(verdict) if verdict.decision != Decision::Unknown || by_documents.is_none() => Some(verdict),
+                _ => by_documents,
+            },
         };
         let may = verdict.as_ref().is_some_and(|verdict| verdict.decision == Decision::Allow);
         let owners = if may || !call.invocation.outcome.is_answered() { Vec::new() } else { self.owners(call, who) };
-        let is_in_scope = policies.is_some() || verdict.as_ref().is_some_and(|verdict| verdict.decision != Decision::Unknown);
+        let is_role = call.caller.kind == CallerKind::AssumedRole && !call.caller.issuer.is_empty();
+        let is_in_scope = (policies.is_some() && is_role) || verdict.as_ref().is_some_and(|verdict| verdict.decision != Decision::Unknown);
         Ruling { verdict, is_in_scope, owners }
     }
 
     fn by_table(&self, call: &Call, who: &Attribution) -> Option<Verdict> {
         let (model, department) = (call.invocation.model.as_ref()?, who.department.name()?);
-        (!self.table.is_empty()).then(|| self.table.verdict(department, model))
+        // The table says who may call a model, not who may look at it.
+        (!self.table.is_empty() && call.invocation.operation.is_invocation).then(|| self.table.verdict(department, model))
     }
 
     fn by_documents(&self, call: &Call, who: &Attribution, policies: Option<&Policies>) -> Verdict {
@@ -297,6 +302,10 @@ impl PolicyBook {
         let verdict = |stand_in: &StandIn| {
             let tag = (Arc::<str>::from(self.department_tag.as_str()), Arc::clone(department));
             let mut context = self.tags_context(&[tag], true);
+            context.set("aws:SecureTransport", "true");
+            context.set("aws:PrincipalType", "AssumedRole");
+            context.set("aws:PrincipalIsAWSService", "false");
+            context.set("aws:ViaAWSService", "false");
             if let Some(arn) = &stand_in.arn {
                 context.set("aws:PrincipalArn", arn.clone());
             }
@@ -340,7 +349,7 @@ pub(super) fn public_address(source_ip: &str) -> Option<IpAddr> {
 
 fn request_context(context: &mut Context, invocation: &Invocation) {
     context.set("aws:SecureTransport", "true");
-    context.set("aws:UserAgent", &*invocation.user_agent);
+    context.set("aws:UserAgent", &*invocation.user_agent.text);
     context.set("aws:CurrentTime", invocation.time.to_string());
     context.set("aws:EpochTime", invocation.time.unix().to_string());
     match (&invocation.vpc_endpoint, public_address(&invocation.source_ip)) {

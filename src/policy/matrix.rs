@@ -116,7 +116,8 @@ fn probes(book: &PolicyBook) -> BTreeSet<(String, String)> {
         }
     }
     let of_table = book.table().patterns().map(|pattern| pattern.replace(['*', '?'], ""));
-    probes.extend(of_table.filter(|id| id.contains('.')).map(|id| (id, ANY_REGION.to_owned())));
+    // "stability." alone names no family.
+    probes.extend(of_table.filter(|id| id.contains('.') && !id.ends_with('.')).map(|id| (id, ANY_REGION.to_owned())));
     probes.extend(book.profiles().models().filter(|id| *id != "*").map(|id| (id.to_owned(), ANY_REGION.to_owned())));
     probes
 }

@@ -64,6 +64,11 @@ impl Verdict {
         Self { decision: Decision::Unknown, statement: None, why: Some(why.into()) }
     }
 
+    /// Whether the plain table decided, which is the company's own word and no document of IAM's.
+    pub fn is_by_table(&self) -> bool {
+        self.statement.as_ref().is_some_and(|statement| statement.starts_with("[departments"))
+    }
+
     /// Nothing allows it.
     pub fn implicit_deny(why: impl Into<Arc<str>>) -> Self {
         Self { decision: Decision::ImplicitDeny, statement: None, why: Some(why.into()) }

@@ -89,6 +89,8 @@ pub struct KeyState {
     pub theft_slot: u8,
     /// Calls outside of the perimeter, by reason: endpoint, region, TLS.
     pub outside: [u32; 3],
+    /// Calls outside of the perimeter, whatever the reasons.
+    pub outside_calls: u64,
     /// The slot of time in which each was said last.
     pub outside_said: [i64; 3],
 }
