@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use geophone::config::Settings;
 
+use crate::support::program::run;
+
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<_> = fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()).collect();
@@ -36,4 +38,15 @@ fn bad_files_name_every_mistake() {
         assert_eq!(told, expected, "{}: {mistakes:#?}", path.display());
         assert!(mistakes.iter().all(|mistake| !mistake.cure.is_empty()));
     }
+}
+
+/// The example names a directory, policies and profiles; they are there, and say something.
+#[test]
+fn the_example_is_complete_with_the_files_that_it_names() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let config = root.join("geophone.example.toml").display().to_string();
+    let told = run(&["check", "--config", &config]).expect(0).stdout;
+    assert!(told.contains("no mistakes") && !told.contains("warning"), "{told}");
+    let matrix = run(&["policy", "matrix", "--config", &config]).expect(0).stdout;
+    assert!(matrix.contains("legal") && matrix.contains("allow") && matrix.contains("implicit-deny"), "{matrix}");
 }
