@@ -19,7 +19,7 @@ use std::fmt;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::finding::{DetectorId, Signal};
+use crate::finding::{DetectorId, Enrichment, Finding, Fingerprint, Severity, Signal, Who};
 use crate::identity::Attribution;
 use crate::identity::Removal;
 use crate::observation::Call;
@@ -75,6 +75,25 @@ pub struct Judged<'a> {
     pub trusted: bool,
     /// At the attributed tap: the instant tap saw this call before it was settled who made it.
     pub was_pending: bool,
+}
+
+impl Judged<'_> {
+    /// A finding of `detector` about the call, with what policy says about it; the detector fills in the rest.
+    pub fn finding(&self, detector: DetectorId, fingerprint: Fingerprint) -> Finding {
+        Finding { policy: self.ruling.verdict.clone(), ..Finding::about(detector, self.call, self.who, fingerprint) }
+    }
+
+    /// Who it was, for an alert that was opened before that was settled.
+    pub fn enrichment(&self, fingerprint: Fingerprint) -> Enrichment {
+        Enrichment {
+            fingerprint,
+            who: Who::new(&self.call.caller, self.who),
+            policy: self.ruling.verdict.clone(),
+            severity: Severity::Informational,
+            remark: None,
+            time: self.call.invocation.time,
+        }
+    }
 }
 
 /// What detectors may read besides: things that change only at closed intervals.

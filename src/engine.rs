@@ -295,13 +295,10 @@ impl Engine {
     fn call(&mut self, held: HeldCall, report: &mut Report) {
         let caller = &held.call.caller;
         report.counts.invocations += u64::from(held.call.invocation.operation.is_invocation);
-        if let Some(known) = self.joining.known(caller).filter(|_| !held.call.invocation.with_bearer_token).cloned() {
-            let ruling = self.joining.rule(&known, &held.call);
-            self.tap_instantly(&held, &known, &ruling, report);
-            return self.settle_as(held, &known, &ruling, false, report);
-        }
-        let missing = self.joining.worth_waiting_for(caller);
-        let known = self.joining.attribute(&held.call, if missing.is_some() { Unknown::Pending } else { Unknown::NoGrant });
+        let known = self.joining.known(caller).filter(|_| !held.call.invocation.with_bearer_token).cloned();
+        let missing = if known.is_some() { None } else { self.joining.worth_waiting_for(caller) };
+        let why = if missing.is_some() { Unknown::Pending } else { Unknown::NoGrant };
+        let known = known.unwrap_or_else(|| self.joining.attribute(&held.call, why));
         let ruling = self.joining.rule(&known, &held.call);
         self.tap_instantly(&held, &known, &ruling, report);
         let Some(missing) = missing else {
@@ -320,19 +317,20 @@ impl Engine {
         let judged = Judged { call: &held.call, who: &known.who, ruling, removal: None, trusted: held.trusted, was_pending: false };
         let context = Context { cohorts: &self.views };
         if !self.detectors.keys.is_empty() {
-            let owner = self.owner_of_key(&held.call.caller);
+            let owner = self.owner(worker::key_hash(held.call.caller.credential()));
             self.workers[owner].use_key(&judged, &self.detectors, &context, &mut self.signals);
         }
         if is_refused {
             let credential = access_denied::fingerprint(&held.call.caller).0;
-            let owner = (worker::credential_hash(credential) % self.workers.len() as u64) as usize;
+            let owner = self.owner(worker::credential_hash(credential));
             self.workers[owner].refuse(credential, &judged, &self.detectors, &context, &mut self.signals);
         }
         self.publish(report);
     }
 
-    fn owner_of_key(&self, caller: &crate::identity::Caller) -> usize {
-        (worker::key_hash(caller.credential()) % self.workers.len() as u64) as usize
+    /// The worker that owns what has this hash.
+    fn owner(&self, hash: u64) -> usize {
+        (hash % self.workers.len() as u64) as usize
     }
 
     fn grant(&mut self, access_key_id: Arc<str>, grant: crate::identity::Grant, report: &mut Report) {
@@ -402,14 +400,14 @@ impl Engine {
             report.calls.push(report::AttributedCall::new(&held.call, who, ruling));
         }
         access::count(&held.call, who, &self.shared, &mut self.pairs);
-        let owner = (who.actor.stable_hash() % self.workers.len() as u64) as usize;
+        let owner = self.owner(who.actor.stable_hash());
         let removal = self.joining.outlived(known, time);
         let judged = Judged { call: &held.call, who, ruling, removal, trusted: held.trusted, was_pending };
         let context = Context { cohorts: &self.views };
         self.workers[owner].attribute(&judged, &self.detectors, &context, &mut self.signals);
         self.detectors.judge_department(&judged, &mut self.departments, &mut self.signals);
         if was_pending && !self.detectors.keys.is_empty() {
-            let owner = self.owner_of_key(&held.call.caller);
+            let owner = self.owner(worker::key_hash(held.call.caller.credential()));
             self.workers[owner].enrich_key(&judged, &self.detectors, &mut self.signals);
         }
         self.verdicts.note(&held.call, known, ruling);
@@ -433,11 +431,13 @@ impl Engine {
             }
             self.release(held, report);
         }
-        report.counts.unpaired += self.pairs.expire(watermark.plus(-self.settings.lateness - self.settings.join_wait));
+        // Nothing that happened before this may still come and count.
+        let settled = watermark.plus(-self.settings.lateness - self.settings.join_wait);
+        report.counts.unpaired += self.pairs.expire(settled);
         self.joining.expire(watermark);
-        self.recent.expire(watermark.plus(-self.settings.lateness - self.settings.join_wait));
+        self.recent.expire(settled);
         let share_max = if self.detectors.watches_departments() { self.settings.unknown_share_max } else { f64::INFINITY };
-        self.verdicts.close(watermark.plus(-self.settings.lateness - self.settings.join_wait), share_max, &mut self.signals);
+        self.verdicts.close(settled, share_max, &mut self.signals);
         self.publish(report);
         let last_over = watermark.plus(-CLOSE_AFTER).slot(DAY) - 1;
         if last_over > self.views.closed_day {

@@ -1,37 +1,55 @@
 //! Patterns with `*` (any run of characters, also none) and `?` (any one), as IAM and our settings write them.
 
-/// Whether `text` matches `pattern`, letter by letter with case. Linear in `text` for each `*`; no recursion, so no
-/// pattern can be made slow.
+/// One piece of a pattern over characters of type `C`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<C> {
+    /// This character.
+    Is(C),
+    /// Any run of characters, also none.
+    Any,
+    /// Any one character.
+    One,
+}
+
+/// Whether `text` matches `pattern`, letter by letter with case.
 pub fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let piece = |byte: &u8| match byte {
+        b'*' => Piece::Any,
+        b'?' => Piece::One,
+        byte => Piece::Is(*byte),
+    };
+    matches_pieces(pattern.as_bytes(), text.as_bytes(), piece, utf8_length)
+}
+
+/// Whether `text` matches `pattern`, whose pieces `piece` tells; `width` is how much of `text` is one character. Linear in
+/// `text` for each `*`; no recursion, so no pattern can be made slow.
+pub fn matches_pieces<P, C: Copy + PartialEq>(
+    pattern: &[P],
+    text: &[C],
+    piece: impl Fn(&P) -> Piece<C>,
+    width: impl Fn(C) -> usize,
+) -> bool {
     let (mut p, mut t) = (0, 0);
-    // Where to take up again after a mismatch: behind the last `*`, with one more byte given to it.
+    // Where to take up again after a mismatch: behind the last `*`, with one more given to it.
     let mut retry: Option<(usize, usize)> = None;
     while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
+        match pattern.get(p).map(&piece) {
+            Some(Piece::Any) => {
                 retry = Some((p + 1, t));
                 p += 1;
             }
-            Some(&byte) if byte == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            Some(b'?') => {
-                p += 1;
-                t += utf8_length(text[t]);
-            }
-            _ => match retry {
-                Some((after_star, from)) => {
-                    retry = Some((after_star, from + 1));
-                    p = after_star;
-                    t = from + 1;
+            Some(Piece::One) => (p, t) = (p + 1, t + width(text[t])),
+            Some(Piece::Is(c)) if c == text[t] => (p, t) = (p + 1, t + 1),
+            Some(Piece::Is(_)) | None => match retry {
+                Some((behind, from)) => {
+                    retry = Some((behind, from + 1));
+                    (p, t) = (behind, from + 1);
                 }
                 None => return false,
             },
         }
     }
-    pattern[p..].iter().all(|byte| *byte == b'*')
+    pattern[p..].iter().all(|rest| piece(rest) == Piece::Any)
 }
 
 /// Bytes of the character that begins with `first`.

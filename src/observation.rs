@@ -24,6 +24,13 @@ pub struct Call {
     pub caller: Arc<Caller>,
 }
 
+impl Call {
+    /// The order of calls, whatever the order of arrival: by time, and within a second by id.
+    pub fn order(&self) -> (EventTime, Option<&EventId>) {
+        (self.invocation.time, self.invocation.event_id.as_ref())
+    }
+}
+
 /// What an event is to the engine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Body {
@@ -85,8 +92,8 @@ pub struct Observation {
 pub struct Observer {
     models: Arc<ModelMap>,
     strings: Pool,
-    known_models: HashMap<Box<str>, Arc<Model>, Xxh3Builder>,
-    user_agents: HashMap<Box<str>, Arc<UserAgent>, Xxh3Builder>,
+    known_models: Memo<Model>,
+    user_agents: Memo<UserAgent>,
     callers: HashMap<u64, Arc<Caller>, Xxh3Builder>,
 }
 
@@ -100,13 +107,7 @@ const POOL_ENTRIES_MAX: usize = 200_000;
 impl Observer {
     /// An observer that resolves opaque model ARNs through `models`.
     pub fn new(models: Arc<ModelMap>) -> Self {
-        Self {
-            models,
-            strings: Pool::default(),
-            known_models: HashMap::default(),
-            user_agents: HashMap::default(),
-            callers: HashMap::default(),
-        }
+        Self { models, strings: Pool::default(), known_models: Memo::default(), user_agents: Memo::default(), callers: HashMap::default() }
     }
 
     /// What `decoded` is. `arrival` stands in where neither the event nor its envelope has a time.
@@ -156,7 +157,7 @@ impl Observer {
             time_source,
             name: self.share(event.event_name.as_str(), NAME_BYTES_MAX),
             operation,
-            model: written.map(|written| self.model(written)),
+            model: written.map(|written| self.known_models.of(written, |written| Model::parse(written, &self.models))),
             is_model_asked: !asked.model_id.is_empty() || !asked.model.is_empty(),
             tokens: Tokens::of_counts(
                 added.input_tokens,
@@ -167,7 +168,7 @@ impl Observer {
             account: self.share(event.account(), NAME_BYTES_MAX),
             region: self.share(event.aws_region.as_str(), NAME_BYTES_MAX),
             source_ip: self.share(event.source_ip_address.as_str(), NAME_BYTES_MAX),
-            user_agent: self.user_agent(cut(event.user_agent.as_str(), USER_AGENT_BYTES_MAX)),
+            user_agent: self.user_agents.of(cut(event.user_agent.as_str(), USER_AGENT_BYTES_MAX), UserAgent::parse),
             vpc_endpoint: event.vpc_endpoint_id.non_empty().map(|id| self.share(id, NAME_BYTES_MAX)),
             with_bearer_token: asked.call_with_bearer_token.0 || added.call_with_bearer_token.0,
             tls: event.tls_details.tls_version.non_empty().map(|version| self.share(version, NAME_BYTES_MAX)),
@@ -224,30 +225,6 @@ impl Observer {
     fn share(&mut self, text: &str, bytes_max: usize) -> Arc<str> {
         self.strings.share(cut(text, bytes_max))
     }
-
-    fn user_agent(&mut self, text: &str) -> Arc<UserAgent> {
-        if let Some(known) = self.user_agents.get(text) {
-            return Arc::clone(known);
-        }
-        let agent = Arc::new(UserAgent::parse(text));
-        if self.user_agents.len() >= POOL_ENTRIES_MAX {
-            self.user_agents.clear();
-        }
-        self.user_agents.insert(text.into(), Arc::clone(&agent));
-        agent
-    }
-
-    fn model(&mut self, written: &str) -> Arc<Model> {
-        if let Some(model) = self.known_models.get(written) {
-            return Arc::clone(model);
-        }
-        let model = Arc::new(Model::parse(written, &self.models));
-        if self.known_models.len() >= POOL_ENTRIES_MAX {
-            self.known_models.clear();
-        }
-        self.known_models.insert(cut(written, USER_AGENT_BYTES_MAX).into(), Arc::clone(&model));
-        model
-    }
 }
 
 fn companion(event: &CloudTrailEvent<'_>) -> Option<Body> {
@@ -285,6 +262,30 @@ fn call_fingerprint(event: &CloudTrailEvent<'_>, call: &Call) -> (u64, u64) {
 /// A hash that is never 0, the same on every machine and in every version.
 fn hash_text(text: &str) -> u64 {
     xxh3_64(text.as_bytes()).max(1)
+}
+
+/// What was made of a text, shared between all records that carry it. Bounded like [`Pool`].
+#[derive(Debug)]
+struct Memo<T>(HashMap<Box<str>, Arc<T>, Xxh3Builder>);
+
+impl<T> Default for Memo<T> {
+    fn default() -> Self {
+        Self(HashMap::default())
+    }
+}
+
+impl<T> Memo<T> {
+    fn of(&mut self, text: &str, make: impl FnOnce(&str) -> T) -> Arc<T> {
+        if let Some(known) = self.0.get(text) {
+            return Arc::clone(known);
+        }
+        let made = Arc::new(make(text));
+        if self.0.len() >= POOL_ENTRIES_MAX {
+            self.0.clear();
+        }
+        self.0.insert(cut(text, USER_AGENT_BYTES_MAX).into(), Arc::clone(&made));
+        made
+    }
 }
 
 /// Equal strings, shared. Bounded: a full pool starts afresh.

@@ -94,7 +94,7 @@ fn eval(args: &EvalArgs) -> Result<Exit, Failure> {
 }
 
 /// The decision with what decided: `Allow by legal.json#Claude`.
-pub(super) fn spoken(verdict: &Verdict) -> String {
+fn spoken(verdict: &Verdict) -> String {
     let mut text = verdict.decision.name().to_owned();
     if let Some(statement) = &verdict.statement {
         text += &format!(" by {statement}");

@@ -42,6 +42,11 @@ impl<'a> Arn<'a> {
     }
 }
 
+/// The session's name in the ARN of an assumed role: what stands behind the role's.
+pub fn session_name(arn: &str) -> Option<&str> {
+    arn.split_once(":assumed-role/")?.1.split_once('/').map(|(_, name)| name)
+}
+
 /// The partition that a region belongs to.
 pub fn partition(region: &str) -> &'static str {
     if region.starts_with("us-gov-") {

@@ -44,17 +44,15 @@ lenient_object! {
     }
 }
 
-/// What the caller asked for. Null in most denied calls, and dropped by CloudTrail above 100 KB.
-#[derive(Clone, Debug, Default)]
-pub struct RequestParameters<'a> {
-    /// CloudTrail's `modelId`.
-    pub model_id: Text<'a>,
-    /// CloudTrail's `model`: that of a `bedrock-mantle` CreateInference.
-    pub model: Text<'a>,
-    /// CloudTrail's `callWithBearerToken`.
-    pub call_with_bearer_token: Flag,
-    /// What only few records have; see [`RequestParameters::rare`].
-    rare: Option<Box<RareParameters<'a>>>,
+lenient_object! {
+    /// What the caller asked for. Null in most denied calls, and dropped by CloudTrail above 100 KB.
+    pub struct RequestParameters<'a> {
+        "modelId" => model_id: Text<'a>,
+        /// The model in a `bedrock-mantle` CreateInference.
+        "model" => model: Text<'a>,
+        "callWithBearerToken" => call_with_bearer_token: Flag,
+        .. => rare: RareParameters,
+    }
 }
 
 impl<'a> RequestParameters<'a> {
@@ -63,30 +61,6 @@ impl<'a> RequestParameters<'a> {
     pub fn rare(&self) -> &RareParameters<'a> {
         static NONE: LazyLock<RareParameters<'static>> = LazyLock::new(RareParameters::default);
         self.rare.as_deref().unwrap_or(&NONE)
-    }
-}
-
-impl<'a> lenient::LenientObject<'a> for RequestParameters<'a> {
-    fn knows(key: &str) -> bool {
-        matches!(key, "modelId" | "model" | "callWithBearerToken") || RareParameters::knows(key)
-    }
-
-    #[inline]
-    fn accept<A: MapAccess<'a>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
-        match key {
-            "modelId" => self.model_id = map.next_value()?,
-            "model" => self.model = map.next_value()?,
-            "callWithBearerToken" => self.call_with_bearer_token = map.next_value()?,
-            rare if RareParameters::knows(rare) => return self.rare.get_or_insert_default().accept(rare, map),
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-}
-
-impl<'a> Deserialize<'a> for RequestParameters<'a> {
-    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(lenient::ObjectVisitor(PhantomData))
     }
 }
 

@@ -115,24 +115,30 @@ impl<'a, T: LenientObject<'a>> Visitor<'a> for ObjectVisitor<T> {
     scalars_are_default!();
 }
 
-/// Declares a struct of lenient fields with the JSON keys that fill them.
+/// Declares a struct of lenient fields with the JSON keys that fill them. Keys of a struct after `..` go into that one,
+/// which is only made when the first of them comes: the records without them stay small.
 macro_rules! lenient_object {
-    ($(#[$meta:meta])* $vis:vis struct $name:ident<'a> { $($(#[$field_meta:meta])* $key:literal => $field:ident: $ty:ty,)* }) => {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident<'a> {
+        $($(#[$field_meta:meta])* $key:literal => $field:ident: $ty:ty,)*
+        $(.. => $rare:ident: $rare_ty:ident,)?
+    }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Default)]
         $vis struct $name<'a> {
             $(#[doc = concat!("CloudTrail's `", $key, "`.")] $(#[$field_meta])* pub $field: $ty,)*
+            $($rare: Option<Box<$rare_ty<'a>>>,)?
         }
 
         impl<'a> crate::cloudtrail::lenient::LenientObject<'a> for $name<'a> {
             fn knows(key: &str) -> bool {
-                matches!(key, $($key)|*)
+                matches!(key, $($key)|*) $(|| $rare_ty::knows(key))?
             }
 
             #[inline]
             fn accept<A: serde::de::MapAccess<'a>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
                 match key {
                     $($key => self.$field = map.next_value()?,)*
+                    $(rare if $rare_ty::knows(rare) => return self.$rare.get_or_insert_default().accept(rare, map),)?
                     _ => return Ok(false),
                 }
                 Ok(true)

@@ -3,6 +3,7 @@
 //! Source: "CloudTrail userIdentity element" in the AWS CloudTrail User Guide. 42 of 2,900 real records have no `type`
 //! at all; all of those are service events.
 
+use super::arn::session_name;
 use super::lenient::{Pairs, Present, Text, lenient_object};
 
 lenient_object! {
@@ -87,9 +88,7 @@ impl UserIdentity<'_> {
 
     /// The session's name: what stands behind the last `/` of an assumed-role ARN, else behind the `:` of the principal id.
     pub fn session_name(&self) -> &str {
-        if let Some((_, tail)) = self.arn.as_str().split_once(":assumed-role/")
-            && let Some((_, name)) = tail.split_once('/')
-        {
+        if let Some(name) = session_name(self.arn.as_str()) {
             return name;
         }
         if self.kind.as_str() == "AssumedRole" {

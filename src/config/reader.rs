@@ -206,18 +206,19 @@ impl<'d, 't> Section<'d, 't> {
 
     /// A table of texts: `"pattern" = "department"`, in order.
     pub(super) fn pairs(&mut self, key: &str) -> Vec<(String, String)> {
-        let read = |section: &mut Section<'d, 't>| {
-            let names: Vec<String> = section.table.iter().map(|(name, _)| name.to_owned()).collect();
-            names.into_iter().filter_map(|name| section.text(&name).map(|value| (name, value))).collect()
-        };
-        self.section(key, read).unwrap_or_default()
+        self.entries(key, |section, name| section.text(name))
     }
 
     /// A table of lists of texts: `"pattern" = ["file", …]`, in order.
     pub(super) fn lists(&mut self, key: &str) -> Vec<(String, Vec<String>)> {
+        self.entries(key, |section, name| section.texts(name))
+    }
+
+    /// The entries of a table with names of the user's own, in order.
+    fn entries<T>(&mut self, key: &str, value: impl Fn(&mut Section<'d, 't>, &str) -> Option<T>) -> Vec<(String, T)> {
         let read = |section: &mut Section<'d, 't>| {
             let names: Vec<String> = section.table.iter().map(|(name, _)| name.to_owned()).collect();
-            names.into_iter().filter_map(|name| section.texts(&name).map(|values| (name, values))).collect()
+            names.into_iter().filter_map(|name| value(section, &name).map(|value| (name, value))).collect()
         };
         self.section(key, read).unwrap_or_default()
     }

@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 
 use crate::bedrock::{Denial, DenialKind};
-use crate::finding::{Confidence, DetectorId, Enrichment, Finding, Fingerprint, Severity, Signal, Who};
+use crate::finding::{Confidence, DetectorId, Enrichment, Fingerprint, Severity, Signal, Who};
 use crate::identity::Caller;
 use crate::observation::{Call, table_hash};
 use crate::state::{ActorState, CredentialState};
@@ -44,7 +44,7 @@ impl InstantDetector for AccessDenied {
         }
         let pace = credential.denies.largest_around(invocation.time.slot(BUCKET), 2).0;
 
-        let mut finding = Finding::about(DetectorId::AccessDenied, judged.call, judged.who, fingerprint(&judged.call.caller));
+        let mut finding = judged.finding(DetectorId::AccessDenied, fingerprint(&judged.call.caller));
         finding.severity = severity(judged.call, denial, credential, pace).max(owner_severity(judged));
         credential.worst = credential.worst.max(Some(finding.severity));
         finding.severity = credential.worst.unwrap_or(finding.severity);
@@ -52,7 +52,6 @@ impl InstantDetector for AccessDenied {
         finding.title = format!("{}: {}", channel(credential, pace), finding.who.spoken());
         finding.channel = channel(credential, pace).to_owned();
         finding.explanation = explanation(judged.call, denial, credential, pace, &finding.who);
-        finding.policy.clone_from(&judged.ruling.verdict);
         finding.onset = credential.onset;
         finding.story_events = Some(credential.total);
         finding.techniques.push("T1078.004".to_owned());
@@ -74,14 +73,8 @@ impl Detector for AccessDenied {
         if !judged.was_pending || judged.call.invocation.outcome.denial().is_none() {
             return;
         }
-        out.push(Signal::Enrichment(Box::new(Enrichment {
-            fingerprint: fingerprint(&judged.call.caller),
-            who: Who::new(&judged.call.caller, judged.who),
-            policy: judged.ruling.verdict.clone(),
-            severity: owner_severity(judged),
-            remark: ownership(judged),
-            time: judged.call.invocation.time,
-        })));
+        let enrichment = judged.enrichment(fingerprint(&judged.call.caller));
+        out.push(Signal::Enrichment(Box::new(Enrichment { severity: owner_severity(judged), remark: ownership(judged), ..enrichment })));
     }
 }
 

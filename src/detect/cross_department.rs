@@ -74,7 +74,7 @@ fn drift(judged: &Judged<'_>, verdict: &Verdict, confidence: Confidence) -> Find
     let target = target(judged.call);
     let key = &judged.who.actor;
     let fingerprint = Fingerprint::of(DetectorId::CrossDepartment, &[key.kind.label(), &key.name, target]);
-    let mut finding = Finding::about(DetectorId::CrossDepartment, judged.call, judged.who, fingerprint);
+    let mut finding = judged.finding(DetectorId::CrossDepartment, fingerprint);
     let is_worse = !owners.is_empty() || verdict.decision == Decision::ExplicitDeny;
     finding.severity = if is_worse { Severity::High } else { Severity::Medium };
     finding.confidence = confidence;
@@ -91,7 +91,6 @@ fn drift(judged: &Judged<'_>, verdict: &Verdict, confidence: Confidence) -> Find
         invocation.name,
         invocation.region,
     );
-    finding.policy = Some(verdict.clone());
     finding.techniques.push("T1078.004".to_owned());
     finding
 }
@@ -108,7 +107,7 @@ fn stale(judged: &Judged<'_>, verdict: &Verdict) -> Finding {
     let target = target(judged.call);
     // One story for a role and what it asks for, whoever meets it.
     let fingerprint = Fingerprint::of(DetectorId::CrossDepartment, &["stale", &judged.call.caller.issuer, target]);
-    let mut finding = Finding::about(DetectorId::CrossDepartment, judged.call, judged.who, fingerprint);
+    let mut finding = judged.finding(DetectorId::CrossDepartment, fingerprint);
     finding.severity = Severity::Low;
     finding.channel = "stale documents".to_owned();
     finding.title = format!("Policy documents are stale: {}", short(target));
@@ -119,7 +118,6 @@ fn stale(judged: &Judged<'_>, verdict: &Verdict) -> Finding {
         invocation.region,
         verdict.statement.as_deref().unwrap_or("a document here"),
     );
-    finding.policy = Some(verdict.clone());
     finding
 }
 
@@ -146,7 +144,7 @@ pub fn judge_first(judged: &Judged<'_>, uses: &mut DepartmentUses, out: &mut Vec
         (judged.ruling.owners.clone(), Severity::Medium, "by policy")
     };
     let fingerprint = Fingerprint::of(DetectorId::CrossDepartment, &["first", name, &model.id]);
-    let mut finding = Finding::about(DetectorId::CrossDepartment, judged.call, judged.who, fingerprint);
+    let mut finding = judged.finding(DetectorId::CrossDepartment, fingerprint);
     finding.severity = severity;
     finding.confidence = confidence(*source).min(Confidence::Medium);
     finding.channel = "first use".to_owned();
@@ -158,7 +156,6 @@ pub fn judge_first(judged: &Judged<'_>, uses: &mut DepartmentUses, out: &mut Vec
         invocation.region,
         owners.join(", "),
     );
-    finding.policy.clone_from(&judged.ruling.verdict);
     finding.techniques.push("T1078.004".to_owned());
     out.push(Signal::Finding(Box::new(finding)));
 }

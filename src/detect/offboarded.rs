@@ -5,7 +5,7 @@
 //! signed out everywhere: only calls of a session that began before; a new sign-in is as good as any.
 //! What counts as a removal: [`crate::identity::removal`].
 
-use crate::finding::{Confidence, DetectorId, Finding, Fingerprint, Severity, Signal};
+use crate::finding::{Confidence, DetectorId, Fingerprint, Severity, Signal};
 use crate::identity::{Removal, RemovalKind};
 use crate::state::ActorState;
 use crate::time::spoken;
@@ -28,7 +28,7 @@ pub fn judge(judged: &Judged<'_>, out: &mut Vec<Signal>) {
     let invocation = &judged.call.invocation;
     let key = &judged.who.actor;
     let fingerprint = Fingerprint::of(DetectorId::Offboarded, &[key.kind.label(), &key.name]);
-    let mut finding = Finding::about(DetectorId::Offboarded, judged.call, judged.who, fingerprint);
+    let mut finding = judged.finding(DetectorId::Offboarded, fingerprint);
     finding.severity = severity(removal, invocation.outcome.denial().is_some());
     finding.confidence = Confidence::High;
     finding.title = format!("Still calling after removal: {}", finding.who.spoken());
@@ -50,7 +50,6 @@ pub fn judge(judged: &Judged<'_>, out: &mut Vec<Signal>) {
     );
     finding.channel = removal.kind.spoken().to_owned();
     finding.techniques.push("T1078.004".to_owned());
-    finding.policy.clone_from(&judged.ruling.verdict);
     let finding = finding.with_number("seconds_since_removal", after as f64);
     out.push(Signal::Finding(Box::new(finding)));
 }

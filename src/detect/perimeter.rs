@@ -6,7 +6,7 @@
 
 use ipnet::IpNet;
 
-use crate::finding::{DetectorId, Enrichment, Finding, Fingerprint, Severity, Signal, Who};
+use crate::finding::{DetectorId, Fingerprint, Severity, Signal};
 use crate::observation::Call;
 use crate::state::KeyState;
 use crate::stats::ring::BUCKET;
@@ -101,7 +101,7 @@ impl KeyDetector for Perimeter {
                 continue;
             }
             key.outside_said[index] = slot;
-            let mut finding = Finding::about(DetectorId::Perimeter, judged.call, judged.who, fingerprint(judged.call));
+            let mut finding = judged.finding(DetectorId::Perimeter, fingerprint(judged.call));
             let is_refused = invocation.outcome.denial().is_some();
             finding.severity = if is_refused { Severity::Low } else { Severity::Medium };
             finding.channel = REASONS[index].to_owned();
@@ -109,7 +109,6 @@ impl KeyDetector for Perimeter {
             let verb = if is_refused { "was refused" } else { "called" };
             finding.explanation = format!("{} {verb} {} {fault}.", finding.who.spoken(), invocation.name);
             finding.story_events = Some(key.outside_calls);
-            finding.policy.clone_from(&judged.ruling.verdict);
             finding.techniques.push("T1078.004".to_owned());
             out.push(Signal::Finding(Box::new(finding)));
         }
@@ -117,19 +116,7 @@ impl KeyDetector for Perimeter {
 
     fn enrich(&self, judged: &Judged<'_>, key: &KeyState, out: &mut Vec<Signal>) {
         if key.outside != [0; 3] {
-            out.push(enrichment(judged, fingerprint(judged.call)));
+            out.push(Signal::Enrichment(Box::new(judged.enrichment(fingerprint(judged.call)))));
         }
     }
-}
-
-/// Who it was, for an alert that was opened before that was settled.
-pub(super) fn enrichment(judged: &Judged<'_>, fingerprint: Fingerprint) -> Signal {
-    Signal::Enrichment(Box::new(Enrichment {
-        fingerprint,
-        who: Who::new(&judged.call.caller, judged.who),
-        policy: judged.ruling.verdict.clone(),
-        severity: Severity::Informational,
-        remark: None,
-        time: judged.call.invocation.time,
-    }))
 }

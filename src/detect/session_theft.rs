@@ -28,7 +28,6 @@ use crate::observation::Call;
 use crate::state::{KeyState, Network, Place};
 use crate::stats::ring::BUCKET;
 
-use super::perimeter::enrichment;
 use super::{Context, Judged, KeyDetector};
 
 /// The detector. It has no settings of its own.
@@ -147,7 +146,7 @@ impl KeyDetector for SessionTheft {
 
     fn enrich(&self, judged: &Judged<'_>, key: &KeyState, out: &mut Vec<Signal>) {
         if key.thefts_said > 0 {
-            out.push(enrichment(judged, fingerprint(judged.call)));
+            out.push(Signal::Enrichment(Box::new(judged.enrichment(fingerprint(judged.call)))));
         }
     }
 }
@@ -155,7 +154,7 @@ impl KeyDetector for SessionTheft {
 fn finding(judged: &Judged<'_>, reason: Reason, other: &Place) -> Finding {
     let invocation = &judged.call.invocation;
     let (agent, _) = user_agent::tool_and_system(&invocation.user_agent.text);
-    let mut finding = Finding::about(DetectorId::SessionTheft, judged.call, judged.who, fingerprint(judged.call));
+    let mut finding = judged.finding(DetectorId::SessionTheft, fingerprint(judged.call));
     finding.severity = reason.severity();
     finding.confidence = reason.confidence();
     finding.channel = reason.spoken().to_owned();
@@ -176,7 +175,6 @@ fn finding(judged: &Judged<'_>, reason: Reason, other: &Place) -> Finding {
         other.last,
     );
     finding.onset = finding.onset.min(other.first);
-    finding.policy.clone_from(&judged.ruling.verdict);
     finding.techniques.extend(["T1078.004", "T1550.001"].map(str::to_owned));
     finding
 }

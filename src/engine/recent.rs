@@ -9,7 +9,6 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3Builder;
 
 use super::joining::Known;
-use crate::bedrock::EventId;
 use crate::identity::ActorKind;
 use crate::observation::Call;
 use crate::time::{EventTime, MINUTE};
@@ -33,7 +32,7 @@ impl Recent {
         let has_room = self.by_person.len() < PEOPLE_MAX;
         match self.by_person.get_mut(&known.who.actor.name) {
             // Two calls of one second: the id decides, not the order of arrival.
-            Some((latest, by)) if order(&call) > order(latest) => (*latest, *by) = (call, Arc::clone(known)),
+            Some((latest, by)) if call.order() > latest.order() => (*latest, *by) = (call, Arc::clone(known)),
             Some(_) => {}
             None if has_room => {
                 self.by_person.insert(Arc::clone(&known.who.actor.name), (call, Arc::clone(known)));
@@ -46,7 +45,7 @@ impl Recent {
     pub fn later_than(&self, time: EventTime, concerns: impl Fn(&Call, &Known) -> bool) -> Vec<(Box<Call>, Arc<Known>)> {
         let later = self.by_person.values().filter(|(call, known)| call.invocation.time > time && concerns(call, known));
         let mut later: Vec<(Box<Call>, Arc<Known>)> = later.map(|(call, known)| (call.clone(), Arc::clone(known))).collect();
-        later.sort_by(|(a, _), (b, _)| order(a).cmp(&order(b)));
+        later.sort_by(|(a, _), (b, _)| a.order().cmp(&b.order()));
         later
     }
 
@@ -61,12 +60,7 @@ impl Recent {
     /// The calls, for a snapshot.
     pub fn image(&self) -> Vec<Call> {
         let mut calls: Vec<Call> = self.by_person.values().map(|(call, _)| Call::clone(call)).collect();
-        calls.sort_by(|a, b| order(a).cmp(&order(b)));
+        calls.sort_by(|a, b| a.order().cmp(&b.order()));
         calls
     }
-}
-
-/// The order of calls, whatever the order of arrival.
-fn order(call: &Call) -> (EventTime, Option<&EventId>) {
-    (call.invocation.time, call.invocation.event_id.as_ref())
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::joining::Known;
-use crate::bedrock::EventId;
 use crate::detect::cross_department;
 use crate::finding::Signal;
 use crate::identity::Attribution;
@@ -48,10 +47,7 @@ impl VerdictShare {
             return;
         }
         hour.unknown += 1;
-        fn order(call: &Call) -> (EventTime, Option<&EventId>) {
-            (call.invocation.time, call.invocation.event_id.as_ref())
-        }
-        if hour.sample.as_ref().is_none_or(|(sample, ..)| order(call) < order(sample)) {
+        if hour.sample.as_ref().is_none_or(|(sample, ..)| call.order() < sample.order()) {
             hour.sample = Some((Box::new(call.clone()), Arc::clone(&known.who), verdict.why.clone().unwrap_or_default()));
         }
     }

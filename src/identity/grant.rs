@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cloudtrail::arn::session_name;
 use crate::cloudtrail::lenient::{Text, cut};
 use crate::cloudtrail::{Arn, CloudTrailEvent};
 use crate::time::{EventTime, HOUR};
@@ -117,7 +118,7 @@ impl Grant {
             ("sts.amazonaws.com", "AssumeRoleWithSAML") => {
                 grant.vouches_for_tags = true;
                 let is_transient = answered.subject_type.as_str() == "transient";
-                grant.asserted_name = session_name(answered.assumed_role_user.arn.as_str()).map(keep);
+                grant.asserted_name = session_name(answered.assumed_role_user.arn.as_str()).filter(|name| !name.is_empty()).map(keep);
                 grant.subject = some(&answered.subject).or_else(|| some(&who.user_name)).filter(|_| !is_transient);
                 if is_transient {
                     grant.subject.clone_from(&grant.asserted_name);
@@ -188,14 +189,9 @@ impl Grant {
     }
 }
 
-/// The session's name in the ARN of an assumed role.
-fn session_name(arn: &str) -> Option<&str> {
-    arn.split_once(":assumed-role/")?.1.split_once('/').map(|(_, name)| name).filter(|name| !name.is_empty())
-}
-
 /// Identity Center names a session after its user, and its roles after itself.
 fn identity_center_name(arn: &str) -> Option<&str> {
-    session_name(arn).filter(|_| arn.contains(":assumed-role/AWSReservedSSO_"))
+    session_name(arn).filter(|name| !name.is_empty() && arn.contains(":assumed-role/AWSReservedSSO_"))
 }
 
 /// How long the session may last. Where the call does not say: 12 hours, the longest that a role allows, and 36 for

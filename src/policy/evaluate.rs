@@ -50,13 +50,14 @@ impl Policies {
     pub fn evaluate(&self, request: &Request<'_>) -> Verdict {
         let prepared = Prepared::new(request);
         let mut unknown = None;
-        for statement in self.documents().flat_map(|document| &document.statements) {
-            match (statement.effect, may_deny(statement, &prepared)) {
+        let may_deny = |statement: &&Statement| statement.effect != Effect::Allow;
+        for statement in self.documents().flat_map(|document| &document.statements).filter(may_deny) {
+            match (statement.effect, statement.matches(&prepared)) {
                 (Effect::Deny, Truth::Yes) => {
                     let statement = Some(Arc::clone(&statement.id));
                     return Verdict { decision: Decision::ExplicitDeny, statement, why: None };
                 }
-                (Effect::Deny | Effect::Unclear, Truth::Unknown(why)) => unknown = unknown.or(Some(why)),
+                (_, Truth::Unknown(why)) => unknown = unknown.or(Some(why)),
                 _ => {}
             }
         }
@@ -74,13 +75,6 @@ impl Policies {
             Some(why) => Verdict::unknown(why),
             None => Verdict { decision: Decision::Allow, statement: allowed_by, why: None },
         }
-    }
-}
-
-fn may_deny(statement: &Statement, request: &Prepared<'_>) -> Truth {
-    match statement.effect {
-        Effect::Allow => Truth::No,
-        Effect::Deny | Effect::Unclear => statement.matches(request),
     }
 }
 

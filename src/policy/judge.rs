@@ -158,16 +158,15 @@ impl PolicyBook {
         if self.is_empty() || who.department.unknown() == Some(Unknown::Pending) {
             return Ruling::default();
         }
-        let by_documents = (!self.attached.is_empty()).then(|| self.by_documents(call, who, policies));
-        let verdict = match by_documents {
-            Some(verdict) if verdict.decision != Decision::Unknown => Some(verdict),
-            by_documents => match self.by_table(call, who) {
-                Some(verdict) if verdict.decision != Decision::Unknown || by_documents.is_none() => Some(verdict),
-                _ => by_documents,
-            },
-        };
+        let asked = asked(&call.invocation, &call.caller.account, &self.profiles);
+        let by_documents = (!self.attached.is_empty()).then(|| self.by_documents(call, who, policies, &asked));
+        let verdict = Verdict::first_known(by_documents, || self.by_table(call, who));
         let may = verdict.as_ref().is_some_and(|verdict| verdict.decision == Decision::Allow);
-        let owners = if may || !call.invocation.outcome.is_answered() { Vec::new() } else { self.owners(call, who) };
+        let owners = if may || !call.invocation.outcome.is_answered() {
+            Vec::new()
+        } else {
+            self.owners(call, who, asked.as_deref().unwrap_or_default())
+        };
         let is_role = call.caller.kind == CallerKind::AssumedRole && !call.caller.issuer.is_empty();
         let is_in_scope = (policies.is_some() && is_role) || verdict.as_ref().is_some_and(|verdict| verdict.decision != Decision::Unknown);
         Ruling { verdict, is_in_scope, owners }
@@ -179,21 +178,21 @@ impl PolicyBook {
         (!self.table.is_empty() && call.invocation.operation.is_invocation).then(|| self.table.verdict(department, model))
     }
 
-    fn by_documents(&self, call: &Call, who: &Attribution, policies: Option<&Policies>) -> Verdict {
-        let (caller, invocation) = (&*call.caller, &call.invocation);
+    fn by_documents(&self, call: &Call, who: &Attribution, policies: Option<&Policies>, asked: &Result<Vec<Asked>, String>) -> Verdict {
+        let caller = &*call.caller;
         if caller.kind != CallerKind::AssumedRole || caller.issuer.is_empty() {
             return Verdict::unknown("the documents are those of roles, and this caller is none");
         }
         let Some(policies) = policies else {
             return Verdict::unknown(format!("no document of [policy] is attached to role {}", caller.role_name()));
         };
-        let all = match asked(invocation, &caller.account, &self.profiles) {
+        let all = match asked {
             Ok(all) => all,
-            Err(why) => return Verdict::unknown(why),
+            Err(why) => return Verdict::unknown(why.as_str()),
         };
-        let principal = self.principal_context(caller, &who.session);
-        let verdict = self.all_allowed(&all, policies, &principal, Some(invocation));
-        match verdict {
+        let mut context = self.principal_context(caller, &who.session);
+        request_context(&mut context, &call.invocation);
+        match all_allowed(all, policies, &context) {
             Verdict { decision: Decision::Allow, statement, .. } if who.session.has_policy => {
                 Verdict { decision: Decision::Unknown, statement, why: Some("a session policy narrows what this session may do".into()) }
             }
@@ -204,30 +203,6 @@ impl PolicyBook {
             }
             verdict => verdict,
         }
-    }
-
-    fn all_allowed(&self, all: &[Asked], policies: &Policies, principal: &Context, invocation: Option<&Invocation>) -> Verdict {
-        let one = |asked: &Asked| {
-            let mut context = principal.clone();
-            if let Some(invocation) = invocation {
-                request_context(&mut context, invocation);
-            }
-            asked_context(&mut context, asked);
-            let of = |action: &str| policies.evaluate(&Request { action, resource: asked.resource.as_deref(), context: &context });
-            let verdict = of(&asked.action);
-            let is_told_twice = asked.or_action.is_none_or(|other| of(other).decision == verdict.decision);
-            if !is_told_twice {
-                return Verdict::unknown(format!("AWS's pages differ on which action {} needs", asked.action));
-            }
-            if !asked.is_certain && verdict.decision.is_deny() {
-                let region = &asked.region;
-                return Verdict::unknown(format!(
-                    "denied in {region}, and the table does not know for certain whether the profile leads there"
-                ));
-            }
-            verdict
-        };
-        Verdict::all(all.iter().map(one)).unwrap_or_else(|| Verdict::unknown("the call asks for nothing"))
     }
 
     /// What is known about the principal.
@@ -276,10 +251,9 @@ impl PolicyBook {
     }
 
     /// Departments that may make this call, where the caller's own is not among them: then it is shared.
-    fn owners(&self, call: &Call, who: &Attribution) -> Vec<Arc<str>> {
+    fn owners(&self, call: &Call, who: &Attribution, all: &[Asked]) -> Vec<Arc<str>> {
         let Some(model) = call.invocation.model.as_ref() else { return Vec::new() };
-        let all = asked(&call.invocation, &call.caller.account, &self.profiles).unwrap_or_default();
-        let by_documents = if self.may_be_somebodys(&all) { &all[..] } else { &[] };
+        let by_documents = if self.may_be_somebodys(all) { all } else { &[] };
         let owners: Vec<Arc<str>> =
             self.departments.iter().filter(|department| self.owns(department, model, by_documents)).cloned().collect();
         let is_shared = who.department.name().is_some_and(|own| owners.contains(own));
@@ -290,7 +264,7 @@ impl PolicyBook {
     /// them are nobody's for certain.
     fn may_be_somebodys(&self, all: &[Asked]) -> bool {
         let anybody = Context::partial("whoever it is");
-        self.stand_ins.iter().any(|stand_in| !self.all_allowed(all, &stand_in.policies, &anybody, None).decision.is_deny())
+        self.stand_ins.iter().any(|stand_in| !all_allowed(all, &stand_in.policies, &anybody).decision.is_deny())
     }
 
     fn owns(&self, department: &Arc<str>, model: &Model, all: &[Asked]) -> bool {
@@ -308,17 +282,19 @@ impl PolicyBook {
             Some(of) => of == department,
             None => !has_roles,
         };
-        let verdict = |stand_in: &StandIn| {
-            let tag = (Arc::<str>::from(self.department_tag.as_str()), Arc::clone(department));
-            let mut context = self.tags_context(&[tag], true);
-            context.set("aws:SecureTransport", "true");
-            context.set("aws:PrincipalType", "AssumedRole");
-            context.set("aws:PrincipalIsAWSService", "false");
-            context.set("aws:ViaAWSService", "false");
-            if let Some(arn) = &stand_in.arn {
+        let tag = (Arc::<str>::from(self.department_tag.as_str()), Arc::clone(department));
+        let mut member = self.tags_context(&[tag], true);
+        member.set("aws:SecureTransport", "true");
+        member.set("aws:PrincipalType", "AssumedRole");
+        member.set("aws:PrincipalIsAWSService", "false");
+        member.set("aws:ViaAWSService", "false");
+        let verdict = |stand_in: &StandIn| match &stand_in.arn {
+            Some(arn) => {
+                let mut context = member.clone();
                 context.set("aws:PrincipalArn", arn.clone());
+                all_allowed(all, &stand_in.policies, &context)
             }
-            self.all_allowed(all, &stand_in.policies, &context, None)
+            None => all_allowed(all, &stand_in.policies, &member),
         };
         let rank = |verdict: &Verdict| match verdict.decision {
             Decision::Allow => 3,
@@ -344,6 +320,28 @@ impl PolicyBook {
 fn example_of(pattern: &str) -> String {
     let plain = pattern.replace('*', "").replace('?', "x");
     if plain.starts_with("arn:") { plain } else { format!("arn:aws:iam::000000000000:role/{plain}") }
+}
+
+/// What it takes to be allowed everything that a call asks for, in the context that is the same for all of it.
+fn all_allowed(all: &[Asked], policies: &Policies, call: &Context) -> Verdict {
+    let one = |asked: &Asked| {
+        let mut context = call.clone();
+        asked_context(&mut context, asked);
+        let of = |action: &str| policies.evaluate(&Request { action, resource: asked.resource.as_deref(), context: &context });
+        let verdict = of(&asked.action);
+        let is_told_twice = asked.or_action.is_none_or(|other| of(other).decision == verdict.decision);
+        if !is_told_twice {
+            return Verdict::unknown(format!("AWS's pages differ on which action {} needs", asked.action));
+        }
+        if !asked.is_certain && verdict.decision.is_deny() {
+            let region = &asked.region;
+            return Verdict::unknown(format!(
+                "denied in {region}, and the table does not know for certain whether the profile leads there"
+            ));
+        }
+        verdict
+    };
+    Verdict::all(all.iter().map(one)).unwrap_or_else(|| Verdict::unknown("the call asks for nothing"))
 }
 
 /// A public address: a private one without an endpoint on the record came some other way through a VPC.

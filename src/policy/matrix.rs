@@ -80,12 +80,8 @@ fn verdict(book: &PolicyBook, department: &Arc<str>, model: &Model, region: &str
         region: region.into(),
     };
     let by_documents = book.department_verdict(department, &[asked]);
-    match by_documents {
-        Some(verdict) if verdict.decision != Decision::Unknown => verdict,
-        by_documents => {
-            by_table().or(by_documents).unwrap_or_else(|| Verdict::unknown("no document is attached to a role of this department"))
-        }
-    }
+    let nobody = || Verdict::unknown("no document is attached to a role of this department");
+    Verdict::first_known(by_documents, by_table).unwrap_or_else(nobody)
 }
 
 fn cell(verdicts: &[Verdict]) -> Cell {

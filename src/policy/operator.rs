@@ -191,7 +191,7 @@ impl Order {
 /// "Each of the six colon-delimited components of the ARN is checked separately": a wildcard does not cross a colon. The
 /// sixth holds the rest, colons included.
 fn arn_matches(wanted: &[Token], value: &str) -> bool {
-    let wanted: Vec<&[Token]> = wanted.splitn(6, |token| *token == Token::Char(':')).collect();
+    let wanted: Vec<&[Token]> = wanted.splitn(6, |token| *token == Token::Is(':')).collect();
     let value: Vec<Vec<char>> = value.splitn(6, ':').map(|part| part.chars().collect()).collect();
     wanted.len() == 6 && value.len() == 6 && wanted.iter().zip(&value).all(|(wanted, value)| matches(wanted, value))
 }

@@ -5,8 +5,7 @@
 //! role and standing are one. A ruling is remembered by principal and by what the call asks for. Verdicts that read the
 //! time, the source address or the user agent are not remembered. Another book is another memory.
 
-use std::collections::BTreeSet;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
@@ -110,11 +109,7 @@ impl Hasher for AsItIs {
 
 /// Plane, kind of credential, outcome and kind of source, in one number.
 fn standing(invocation: &Invocation, reads_endpoint: bool) -> u64 {
-    let source = match public_address(&invocation.source_ip) {
-        _ if !reads_endpoint => 0,
-        Some(_) => 1,
-        None => 2,
-    };
+    let source = if reads_endpoint { 1 + u64::from(public_address(&invocation.source_ip).is_none()) } else { 0 };
     let flags = [invocation.with_bearer_token, invocation.outcome.is_answered(), invocation.is_model_asked];
     flags.into_iter().fold((invocation.operation.plane as u64) << 2 | source, |bits, flag| bits << 1 | u64::from(flag))
 }

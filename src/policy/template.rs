@@ -10,9 +10,10 @@
 use std::sync::Arc;
 
 use super::context::{Context, Fact};
+use crate::glob::{self, Piece};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
+enum Part {
     Text(String),
     Any,
     One,
@@ -20,15 +21,7 @@ enum Piece {
 }
 
 /// A character of a resolved template.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Token {
-    /// This character.
-    Char(char),
-    /// Any run of characters, also none.
-    Any,
-    /// Any one character.
-    One,
-}
+pub type Token = Piece<char>;
 
 /// A template with its variables filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +36,7 @@ pub enum Resolved {
 
 /// A parsed text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Vec<Piece>);
+pub struct Template(Vec<Part>);
 
 impl Template {
     /// Reads `text`; `with_variables` from version 2012-10-17 on.
@@ -62,10 +55,10 @@ impl Template {
             }
             rest = &rest[c.len_utf8()..];
             match (c, pieces.last_mut()) {
-                ('*', _) => pieces.push(Piece::Any),
-                ('?', _) => pieces.push(Piece::One),
-                (c, Some(Piece::Text(text))) => text.push(c),
-                (c, _) => pieces.push(Piece::Text(c.to_string())),
+                ('*', _) => pieces.push(Part::Any),
+                ('?', _) => pieces.push(Part::One),
+                (c, Some(Part::Text(text))) => text.push(c),
+                (c, _) => pieces.push(Part::Text(c.to_string())),
             }
         }
         Ok(Self(pieces))
@@ -73,22 +66,22 @@ impl Template {
 
     /// Whether it is a single `*`.
     pub fn is_any(&self) -> bool {
-        self.0 == [Piece::Any]
+        self.0 == [Part::Any]
     }
 
     /// The text, where it has neither wildcards nor variables.
     pub fn as_text(&self) -> Option<&str> {
         match &self.0[..] {
-            [Piece::Text(text)] => Some(text),
+            [Part::Text(text)] => Some(text),
             _ => None,
         }
     }
 
     /// The text without wildcards and variables: something that it may match.
     pub fn without_wildcards(&self) -> String {
-        let text = |piece: &Piece| match piece {
-            Piece::Text(text) => text.clone(),
-            Piece::Any | Piece::One | Piece::Variable { .. } => String::new(),
+        let text = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Any | Part::One | Part::Variable { .. } => String::new(),
         };
         self.0.iter().map(text).collect()
     }
@@ -96,8 +89,8 @@ impl Template {
     /// Keys of its variables, in lower case.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|piece| match piece {
-            Piece::Variable { key, .. } => Some(key.as_str()),
-            Piece::Text(_) | Piece::Any | Piece::One => None,
+            Part::Variable { key, .. } => Some(key.as_str()),
+            Part::Text(_) | Part::Any | Part::One => None,
         })
     }
 
@@ -106,13 +99,13 @@ impl Template {
         let mut tokens = Vec::new();
         for piece in &self.0 {
             match piece {
-                Piece::Text(text) => tokens.extend(text.chars().map(Token::Char)),
-                Piece::Any => tokens.push(Token::Any),
-                Piece::One => tokens.push(Token::One),
-                Piece::Variable { key, default } => match (context.get(key), default) {
-                    (Fact::Values([value]), _) => tokens.extend(value.chars().map(Token::Char)),
+                Part::Text(text) => tokens.extend(text.chars().map(Token::Is)),
+                Part::Any => tokens.push(Token::Any),
+                Part::One => tokens.push(Token::One),
+                Part::Variable { key, default } => match (context.get(key), default) {
+                    (Fact::Values([value]), _) => tokens.extend(value.chars().map(Token::Is)),
                     (Fact::Values(_), _) => return Resolved::Unknown(format!("{key} has several values").into()),
-                    (Fact::Absent, Some(default)) => tokens.extend(default.chars().map(Token::Char)),
+                    (Fact::Absent, Some(default)) => tokens.extend(default.chars().map(Token::Is)),
                     (Fact::Absent, None) => return Resolved::Missing,
                     (Fact::Unknown(why), _) => return Resolved::Unknown(Arc::clone(why)),
                 },
@@ -135,16 +128,16 @@ fn split_variable(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-fn variable(inner: &str) -> Option<Piece> {
+fn variable(inner: &str) -> Option<Part> {
     if let "*" | "?" | "$" = inner {
-        return Some(Piece::Text(inner.to_owned()));
+        return Some(Part::Text(inner.to_owned()));
     }
     let (key, default) = match inner.split_once(',') {
         Some((key, default)) => (key, Some(default.trim().strip_prefix('\'')?.strip_suffix('\'')?.to_owned())),
         None => (inner, None),
     };
     let key = key.trim().to_lowercase();
-    (key.contains(':') && !key.contains("${")).then_some(Piece::Variable { key, default })
+    (key.contains(':') && !key.contains("${")).then_some(Part::Variable { key, default })
 }
 
 /// The text of tokens, wildcards as the characters that they are written with.
@@ -155,34 +148,15 @@ pub fn text_of(tokens: &[Token]) -> String {
 /// A token where wildcards mean nothing.
 pub fn literal(token: Token) -> char {
     match token {
-        Token::Char(c) => c,
+        Token::Is(c) => c,
         Token::Any => '*',
         Token::One => '?',
     }
 }
 
-/// Whether `text` matches `tokens`. Linear in `text` for each wildcard; no recursion.
+/// Whether `text` matches `tokens`.
 pub fn matches(tokens: &[Token], text: &[char]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut retry: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match tokens.get(p) {
-            Some(Token::Any) => {
-                retry = Some((p + 1, t));
-                p += 1;
-            }
-            Some(Token::One) => (p, t) = (p + 1, t + 1),
-            Some(Token::Char(c)) if *c == text[t] => (p, t) = (p + 1, t + 1),
-            Some(Token::Char(_)) | None => match retry {
-                Some((behind, from)) => {
-                    retry = Some((behind, from + 1));
-                    (p, t) = (behind, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    tokens[p..].iter().all(|token| *token == Token::Any)
+    glob::matches_pieces(tokens, text, |token| *token, |_| 1)
 }
 
 #[cfg(test)]

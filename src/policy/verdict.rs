@@ -74,6 +74,18 @@ impl Verdict {
         Self { decision: Decision::ImplicitDeny, statement: None, why: Some(why.into()) }
     }
 
+    /// The word of the documents where they have a certain one; else the table's, unless that cannot be told either: then
+    /// the reason of the documents says more.
+    pub fn first_known(by_documents: Option<Self>, by_table: impl FnOnce() -> Option<Self>) -> Option<Self> {
+        if by_documents.as_ref().is_some_and(|verdict| verdict.decision != Decision::Unknown) {
+            return by_documents;
+        }
+        match by_table() {
+            Some(verdict) if verdict.decision != Decision::Unknown || by_documents.is_none() => Some(verdict),
+            _ => by_documents,
+        }
+    }
+
     /// What it takes for a request that must pass several checks: every one must be allowed. A certain deny is certain
     /// whatever the others are.
     pub fn all(verdicts: impl IntoIterator<Item = Self>) -> Option<Self> {

@@ -1,5 +1,6 @@
 //! `/api/v1`: the same as the page, for programs. JSON, read only.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -54,20 +55,20 @@ pub fn cells(book: &PolicyBook, rows: &[AccessRow]) -> Vec<MatrixCell> {
     let departments: Vec<Arc<str>> = rows.iter().map(|row| Arc::clone(&row.department)).filter(|name| is_known(name)).collect();
     let families: Vec<Arc<str>> = rows.iter().map(|row| Arc::clone(&row.family)).filter(|family| family.contains('.')).collect();
     let matrix = Matrix::of(book, &departments, &families);
+    let mut unlisted: BTreeMap<(Arc<str>, Arc<str>), &AccessRow> =
+        rows.iter().map(|row| ((Arc::clone(&row.department), Arc::clone(&row.family)), row)).collect();
     let mut cells: Vec<MatrixCell> = matrix
         .cells
         .into_iter()
-        .map(|((department, family), cell)| {
-            let row = rows.iter().find(|row| row.department == department && row.family == family);
-            let calls = row.map(calls).unwrap_or_default();
+        .map(|(key, cell)| {
+            let calls = unlisted.remove(&key).map(calls).unwrap_or_default();
+            let (department, family) = key;
             let note = note(cell.verdict, &calls);
             let models = [cell.asked, cell.allowed];
             MatrixCell { department, family, verdict: cell.verdict, models, reason: cell.reason, calls, note }
         })
         .collect();
-    let is_listed = |row: &AccessRow| cells.iter().any(|cell| cell.department == row.department && cell.family == row.family);
-    let others: Vec<MatrixCell> = rows.iter().filter(|row| !is_listed(row)).map(unjudged).collect();
-    cells.extend(others);
+    cells.extend(unlisted.into_values().map(unjudged));
     cells.sort_by(|a, b| (&a.department, &a.family).cmp(&(&b.department, &b.family)));
     cells
 }

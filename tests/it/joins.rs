@@ -1,18 +1,12 @@
 //! Calls and the records that issued their keys, in every order of arrival.
 
 use geophone::engine::{Engine, EngineSettings, Report};
-use geophone::observation::Observation;
 use geophone::policy::{DepartmentTable, PolicyBook};
 use geophone::time::{EventTime, Now};
 use serde_json::{Value, json};
 
+use crate::support::calls::{START, observed, orders, time};
 use crate::support::story::{self, Told};
-
-const START: i64 = 1_780_390_800;
-
-fn time(seconds: i64) -> String {
-    EventTime::from_unix(START + seconds).to_string()
-}
 
 fn settings() -> EngineSettings {
     let rows = [("legal".to_owned(), vec!["anthropic.*".to_owned()]), ("marketing".to_owned(), vec!["amazon.*".to_owned()])];
@@ -46,24 +40,6 @@ fn chained(id: &str, at: i64, parent: &str, key: &str) -> Value {
     json!({"eventSource": "sts.amazonaws.com", "eventName": "AssumeRole", "eventID": id, "eventTime": time(at),
         "userIdentity": {"type": "AssumedRole", "accessKeyId": parent}, "requestParameters": {"incomingTransitiveTags": {"dept": "marketing"}},
         "responseElements": {"credentials": {"accessKeyId": key}}})
-}
-
-fn observed(events: &[Value]) -> Vec<Observation> {
-    events.iter().flat_map(|event| story::observe(event.to_string().as_bytes())).collect()
-}
-
-/// All orders of a few things.
-fn orders(events: &[Value]) -> Vec<Vec<Value>> {
-    if events.len() <= 1 {
-        return vec![events.to_vec()];
-    }
-    let mut all = Vec::new();
-    for first in 0..events.len() {
-        let mut rest = events.to_vec();
-        let chosen = rest.remove(first);
-        all.extend(orders(&rest).into_iter().map(|order| [vec![chosen.clone()], order].concat()));
-    }
-    all
 }
 
 /// Detector, person and department of every alert as it was told last.
