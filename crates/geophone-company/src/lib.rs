@@ -2,13 +2,15 @@
 //! CloudTrail records of the shape that real accounts show.
 //!
 //! It is the only source of invented traffic in this workspace: the demo, the
-//! benchmarks and the tests all read it. Four things come out:
+//! benchmarks and the tests all read it. Five things come out:
 //!
 //! * [`Company`]: days of honest work and [`Attack`]s by name, as [`Event`]s that
 //!   carry their truth in a [`Label`];
 //! * [`load::Load`]: an endless, fast stream for benchmarks;
 //! * [`census::Census`]: one day of a large staff that signs in by every way there is,
 //!   with the person and the department that a consumer may name beside each call;
+//! * [`fleet::Fleet`]: the counts of a whole company over many weeks, with labelled
+//!   attacks, for backtests;
 //! * [`wire`]: the envelopes in which such records reach Kinesis.
 //!
 //! ```
@@ -36,6 +38,7 @@ mod clock;
 mod company;
 mod department;
 mod estate;
+pub mod fleet;
 mod grant;
 mod journal;
 mod json;

@@ -28,6 +28,10 @@ pub(crate) enum Purpose {
     CensusPerson,
     CensusDay,
     CensusDelivery,
+    FleetWorld,
+    FleetIdentity,
+    FleetDay,
+    FleetAttack,
 }
 
 /// One stream of chance.
@@ -83,6 +87,42 @@ impl Random {
     pub(crate) fn lognormal(&mut self, median: f64, sigma: f64, most: f64) -> f64 {
         let factor = (sigma * self.normal()).exp();
         median * factor.clamp(1.0 / most, most)
+    }
+
+    /// `low` ≤ result < `high`, every value alike.
+    pub(crate) fn real(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.unit()
+    }
+
+    /// `low` ≤ result < `high`, every order of magnitude alike.
+    pub(crate) fn log_between(&mut self, low: f64, high: f64) -> f64 {
+        low * (high / low).powf(self.unit())
+    }
+
+    /// Pareto from `least` on, cut at `most`: the mean of an uncut one would depend on its single largest draw.
+    pub(crate) fn pareto(&mut self, least: f64, tail_index: f64, most: f64) -> f64 {
+        (least * (1.0 - self.unit()).powf(-1.0 / tail_index)).min(most)
+    }
+
+    /// How often something happens that happens `mean` times on average (Poisson, for small means).
+    pub(crate) fn occurrences(&mut self, mean: f64) -> u32 {
+        let limit = (-mean).exp();
+        let (mut count, mut product) = (0, self.unit());
+        while product > limit {
+            count += 1;
+            product *= self.unit();
+        }
+        count
+    }
+
+    /// `value` as a whole number, up or down by chance so that the mean stays.
+    pub(crate) fn whole(&mut self, value: f64) -> u32 {
+        (value + self.unit()) as u32
+    }
+
+    /// Brings `items` into an order of chance.
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+        self.0.shuffle(items);
     }
 
     /// 128 bits for an id in UUID form.
