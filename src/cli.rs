@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and what the answer's exit code means.
 
+pub mod backtest;
 pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
@@ -100,6 +101,8 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Run the spike detector over past counts: what would a budget have raised, and what would another?
+    Backtest(backtest::BacktestArgs),
     /// Ask the IAM evaluator
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -129,6 +132,7 @@ pub fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Replay(args) => replay::replay(&args),
         Command::Warm { config, paths } => warm::warm(&config, &paths),
         Command::Check { config } => check::check(&config),
+        Command::Backtest(args) => backtest::backtest(&args),
         Command::Policy(command) => policy::policy(&command),
     }
 }

@@ -27,6 +27,8 @@ pub mod bedrock;
 pub mod identity;
 pub mod observation;
 pub mod stats;
+pub mod baseline;
+pub mod backtest;
 pub mod policy;
 pub mod finding;
 pub mod state;

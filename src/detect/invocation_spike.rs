@@ -12,6 +12,11 @@
 //! Windows are in event time, late events are counted into their own bucket and every window that holds it is looked at
 //! again, so the order of arrival within lateness changes nothing.
 
+mod sentence;
+
+pub use sentence::{claim, sentence};
+
+use crate::baseline::FleetSettings;
 use crate::finding::{Confidence, DetectorId, Finding, Fingerprint, Severity, Signal};
 use crate::state::ActorState;
 use crate::state::actor::WINDOWS;
@@ -42,11 +47,13 @@ pub struct SpikeSettings {
     pub days_min: u32,
     /// How many days of history the peers' numbers weigh.
     pub peer_days: f64,
+    /// Budget and what goes with it.
+    pub fleet: FleetSettings,
 }
 
 impl Default for SpikeSettings {
     fn default() -> Self {
-        Self { floor: 40, spreads: 4.0, days_min: 7, peer_days: 4.0 }
+        Self { floor: 40, spreads: 4.0, days_min: 7, peer_days: 4.0, fleet: FleetSettings::default() }
     }
 }
 

@@ -1,0 +1,355 @@
+//! The fleet: peers, calibration and crowds, and the pass in which a closed day is counted.
+//!
+//! A day is counted actor by actor at leisure, so that no event waits for a million of them. What the count says is used
+//! from the day after the next at 03:00 on: by then it is complete, whatever its pace, and so no score depends on when an
+//! actor was counted.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::calibration::{Calibration, Counting, Curves};
+use super::crowd::{Crowd, CrowdScore};
+use super::habits::{FirstUse, Known};
+use super::memory::{Baseline, Reference, last_known_day};
+use super::peers::{BusiestHours, PeerSums, PeerView};
+use super::profile::BUCKETS_A_DAY;
+use crate::stats::cohort::CohortImage;
+
+/// Names a cohort: a department (or none: everybody of the kind) and whether its actors are machines.
+pub type CohortKey = (Option<Arc<str>>, bool);
+
+/// A cohort's number in its fleet.
+pub type CohortId = u16;
+
+/// Most cohorts. Departments are few unless somebody invents them; beyond it only "everybody of a kind" learns.
+const COHORTS_MAX: usize = 2_000;
+/// Most values of contexts that are remembered for the fleet.
+const VALUES_MAX: usize = 500_000;
+/// Actors from which a value is shared.
+const SHARED_FROM: usize = 3;
+/// Buckets after the third actor's first use from which a value is shared.
+const SHARED_AFTER: i64 = 12;
+
+/// Settings of a fleet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FleetSettings {
+    /// Alerts that may be false, per identity-day: 0.001 is one in a thousand.
+    pub budget: f64,
+    /// Rarity that newcomers get on top: 0.5 gives them about three times the budget.
+    pub newcomer_bonus: f64,
+    /// Days that must have been counted before a rarity means anything.
+    pub learning_days: u32,
+    /// Robust standard deviations from which an hour of a department is a campaign.
+    pub campaign_deviations: f64,
+}
+
+impl Default for FleetSettings {
+    fn default() -> Self {
+        Self { budget: 0.001, newcomer_bonus: 0.5, learning_days: 14, campaign_deviations: 4.0 }
+    }
+}
+
+impl FleetSettings {
+    /// The rarity from which a moment alerts.
+    pub fn alerts_from(&self) -> f64 {
+        -self.budget.log10()
+    }
+}
+
+/// When each value of a context was first used by its first three actors, the earliest first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Values {
+    users: HashMap<(u8, u32), [i64; SHARED_FROM]>,
+}
+
+/// Later than anything.
+const NEVER: i64 = i64::MAX;
+
+impl Values {
+    fn hear(&mut self, first: &FirstUse) {
+        let key = (first.dimension, first.value);
+        if self.users.len() >= VALUES_MAX && !self.users.contains_key(&key) {
+            // What one or two use makes room for the next.
+            self.users.retain(|_, users| users[SHARED_FROM - 1] != NEVER);
+        }
+        let users = self.users.entry(key).or_insert([NEVER; SHARED_FROM]);
+        let place = first.instead_of.and_then(|old| users.iter().position(|user| *user == old)).unwrap_or(SHARED_FROM - 1);
+        users[place] = users[place].min(first.slot);
+        users.sort_unstable();
+    }
+}
+
+/// The values as of a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownAt<'a> {
+    values: &'a Values,
+    slot: i64,
+}
+
+impl Known for KnownAt<'_> {
+    fn is_shared(&self, dimension: usize, value: u32) -> bool {
+        // An hour later: by then all that was earlier is in.
+        let users = self.values.users.get(&(dimension as u8, value));
+        users.is_some_and(|users| users[SHARED_FROM - 1] <= self.slot - SHARED_AFTER)
+    }
+}
+
+/// What is known of one cohort.
+#[derive(Clone, Debug)]
+struct Cohort {
+    key: CohortKey,
+    /// As of the last counted day, and of the one before.
+    views: [Option<Box<PeerView>>; 2],
+    crowd: Option<Crowd>,
+    busiest: BusiestHours,
+    sums: PeerSums,
+}
+
+/// A department's hour that stands out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Campaign {
+    /// The cohort.
+    pub cohort: CohortKey,
+    /// Number of the hour since 1970.
+    pub hour: i64,
+    /// By how much.
+    pub score: CrowdScore,
+}
+
+/// A count that goes on.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Pass {
+    day: i64,
+    counting: Counting,
+}
+
+/// Everything that actors share.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    settings: FleetSettings,
+    ids: HashMap<CohortKey, CohortId>,
+    cohorts: Vec<Cohort>,
+    calibration: Calibration,
+    /// As of the last counted day, and of the one before.
+    curves: [Arc<Curves>; 2],
+    /// The last counted day.
+    counted: i64,
+    values: Values,
+    pass: Option<Box<Pass>>,
+    nobody: PeerView,
+}
+
+/// What a snapshot keeps of a fleet.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct FleetImage {
+    cohorts: Vec<(CohortKey, [Option<Box<PeerView>>; 2], Option<Crowd>, CohortImage, PeerSums)>,
+    calibration: Calibration,
+    curves: [Arc<Curves>; 2],
+    counted: i64,
+    values: Vec<((u8, u32), [i64; SHARED_FROM])>,
+    pass: Option<Box<Pass>>,
+}
+
+impl Fleet {
+    /// A fleet of which nothing is known.
+    pub fn new(settings: FleetSettings) -> Self {
+        let mut fleet = Self {
+            settings,
+            ids: HashMap::new(),
+            cohorts: Vec::new(),
+            calibration: Calibration::default(),
+            curves: Default::default(),
+            counted: i64::MIN / 4,
+            values: Values::default(),
+            pass: None,
+            nobody: PeerView::default(),
+        };
+        // Everybody of a kind: where departments have too few.
+        fleet.cohort(None, false);
+        fleet.cohort(None, true);
+        fleet
+    }
+
+    /// The settings.
+    pub const fn settings(&self) -> &FleetSettings {
+        &self.settings
+    }
+
+    /// The number of a cohort.
+    pub fn cohort(&mut self, department: Option<&Arc<str>>, is_machine: bool) -> CohortId {
+        let key = (department.cloned(), is_machine);
+        if let Some(id) = self.ids.get(&key) {
+            return *id;
+        }
+        if self.cohorts.len() >= COHORTS_MAX {
+            return CohortId::from(is_machine);
+        }
+        let id = self.cohorts.len() as CohortId;
+        self.ids.insert(key.clone(), id);
+        self.cohorts.push(Cohort { key, views: [None, None], crowd: None, busiest: BusiestHours::default(), sums: PeerSums::default() });
+        id
+    }
+
+    /// What a moment of an actor of this cohort is judged against.
+    pub fn reference(&self, cohort: CohortId, slot: i64) -> Reference<'_, KnownAt<'_>> {
+        let day = last_known_day(slot) - 1;
+        let age = usize::from(self.counted > day);
+        let own = &self.cohorts[usize::from(cohort)];
+        let is_machine = own.key.1;
+        let everybody = &self.cohorts[usize::from(is_machine)];
+        let peers = own.views[age].as_deref().or(everybody.views[age].as_deref()).unwrap_or(&self.nobody);
+        Reference {
+            peers,
+            curves: &self.curves[age],
+            known: KnownAt { values: &self.values, slot },
+            discount: own.crowd.as_ref().map_or(0.0, |crowd| crowd.discount(slot.div_euclid(12))),
+            newcomer_bonus: self.settings.newcomer_bonus,
+            is_machine,
+        }
+    }
+
+    /// Whether enough days were counted that a rarity means something.
+    pub const fn is_calibrated(&self) -> bool {
+        self.calibration.days >= self.settings.learning_days
+    }
+
+    /// Days that were counted.
+    pub const fn counted_days(&self) -> u32 {
+        self.calibration.days
+    }
+
+    /// An actor was unusual, or kept a pace, for the first time in this hour.
+    pub fn note(&mut self, cohort: CohortId, hour: i64, joins: super::memory::Joins) {
+        if !joins.unusual && !joins.paced {
+            return;
+        }
+        let cohort = &mut self.cohorts[usize::from(cohort)];
+        if cohort.key.0.is_none() {
+            // Everybody is no crowd: the unknown have nothing in common.
+            return;
+        }
+        let crowd = cohort.crowd.get_or_insert_with(|| Crowd::starting(hour));
+        if joins.unusual {
+            crowd.note_unusual(hour);
+        }
+        if joins.paced {
+            crowd.note_paced(hour);
+        }
+    }
+
+    /// Hears of first uses.
+    pub fn hear(&mut self, first_uses: &[FirstUse]) {
+        first_uses.iter().for_each(|first| self.values.hear(first));
+    }
+
+    /// Settles the hours before `hour`: nothing of them may still come. Says which departments stood out.
+    pub fn settle(&mut self, hour: i64) -> Vec<Campaign> {
+        let (least, is_calibrated) = (self.settings.campaign_deviations, self.is_calibrated());
+        let mut found = Vec::new();
+        for cohort in &mut self.cohorts {
+            let (key, crowd) = (&cohort.key, &mut cohort.crowd);
+            if let Some(crowd) = crowd {
+                crowd.settle(hour, &mut |hour, score| {
+                    if is_calibrated && score.deviations >= least {
+                        found.push(Campaign { cohort: key.clone(), hour, score });
+                    }
+                });
+            }
+        }
+        found
+    }
+
+    /// Begins to count `day`, which is over. The pass before it must be finished.
+    pub fn begin_pass(&mut self, day: i64) {
+        self.pass = Some(Box::new(Pass { day, ..Pass::default() }));
+    }
+
+    /// The day that is being counted.
+    pub fn passing(&self) -> Option<i64> {
+        self.pass.as_ref().map(|pass| pass.day)
+    }
+
+    /// Counts one actor. `tie` is a hash of its name.
+    pub fn absorb(&mut self, cohort: CohortId, baseline: &mut Baseline, tie: u64) {
+        let Some(day) = self.passing() else { return };
+        if !baseline.was_seen(day) {
+            return;
+        }
+        baseline.learn_until(day, &self.reference(cohort, (day + 2) * BUCKETS_A_DAY));
+        let Some(mut pass) = self.pass.take() else { return };
+        let own = usize::from(cohort);
+        let is_machine = self.cohorts[own].key.1;
+        let everybody = usize::from(is_machine);
+        match baseline.day_score(day, tie) {
+            Some(score) => {
+                pass.counting.see(score.class);
+                pass.counting.record(&score, self.settings.alerts_from());
+                self.cohorts[own].busiest.record(baseline.busiest_hour());
+                if own != everybody {
+                    self.cohorts[everybody].busiest.record(baseline.busiest_hour());
+                }
+            }
+            None => pass.counting.see(baseline.class(is_machine)),
+        }
+        if let Some(lesson) = baseline.lesson() {
+            let (days, new_days) = (baseline.days(), baseline.habits().new_days());
+            self.cohorts[own].sums.add(&lesson, baseline.tails(), days, &new_days);
+            if own != everybody {
+                self.cohorts[everybody].sums.add(&lesson, baseline.tails(), days, &new_days);
+            }
+        }
+        self.pass = Some(pass);
+    }
+
+    /// Every actor was counted: what the day says is known from now on.
+    pub fn finish_pass(&mut self) {
+        let Some(pass) = self.pass.take() else { return };
+        self.calibration.take(pass.counting, self.settings.budget);
+        let curves = Arc::new(self.calibration.curves());
+        self.curves = [curves, Arc::clone(&self.curves[0])];
+        for cohort in &mut self.cohorts {
+            let sums = std::mem::take(&mut cohort.sums);
+            let view = sums.view(cohort.busiest.median()).map(Box::new);
+            cohort.views[1] = cohort.views[0].take();
+            cohort.views[0] = view;
+        }
+        self.counted = pass.day;
+    }
+
+    /// What a snapshot keeps.
+    pub fn image(&self) -> FleetImage {
+        let mut values: Vec<_> = self.values.users.iter().map(|(value, users)| (*value, *users)).collect();
+        values.sort_unstable();
+        FleetImage {
+            cohorts: self
+                .cohorts
+                .iter()
+                .map(|cohort| (cohort.key.clone(), cohort.views.clone(), cohort.crowd.clone(), cohort.busiest.image(), cohort.sums.clone()))
+                .collect(),
+            calibration: self.calibration.clone(),
+            curves: self.curves.clone(),
+            counted: self.counted,
+            values,
+            pass: self.pass.clone(),
+        }
+    }
+
+    /// A fleet with what a snapshot kept.
+    pub fn restore(settings: FleetSettings, image: FleetImage) -> Self {
+        let mut fleet = Self::new(settings);
+        for (key, views, crowd, busiest, sums) in image.cohorts {
+            let id = fleet.cohort(key.0.as_ref(), key.1);
+            let cohort = &mut fleet.cohorts[usize::from(id)];
+            (cohort.views, cohort.crowd, cohort.sums) = (views, crowd, sums);
+            cohort.busiest = BusiestHours::restore(&busiest);
+        }
+        fleet.calibration = image.calibration;
+        fleet.curves = image.curves;
+        fleet.counted = image.counted;
+        fleet.values.users = image.values.into_iter().collect();
+        fleet.pass = image.pass;
+        fleet
+    }
+}

@@ -1,0 +1,416 @@
+//! One actor's baseline: what it has just done, what it usually does, and the judgement of a moment by both.
+//!
+//! A moment is judged by what the days before have taught; a day teaches when it is over. For any moment the score can
+//! only rise while more calls of the same time come in, so that what was said stays true, and it is the same for any order
+//! of arrival within [`super::track::REACH`].
+
+use serde::{Deserialize, Serialize};
+
+use super::calibration::{Curves, DayScore};
+use super::channel::{CHANNELS, Channel, Class, Score, TAILS};
+use super::habits::{FirstUse, Habits, Known, Sight};
+use super::half::Half;
+use super::peers::PeerView;
+use super::profile::{BUCKETS_A_DAY, EFFECT_FLOOR, Profile};
+use super::tail::Tail;
+use super::track::Track;
+use crate::stats::ring::{BUCKET, TooOld};
+use crate::time::{DAY, EventTime, HOUR};
+
+/// Hours after midnight UTC from which a moment is judged by what the day before has taught.
+pub const MODEL_SWITCH: i64 = 3 * HOUR;
+/// Days that the plot shows.
+pub const PLOT_DAYS: usize = 28;
+/// Buckets after the switch for which the model before it is kept, for calls of before it that come late.
+const OLD_MODEL_BUCKETS: i64 = HOUR / BUCKET;
+/// Added to a pace before its ratio is taken.
+const PACE_FLOOR: f64 = 5.0;
+
+/// The last day whose lessons a moment is judged by.
+pub const fn last_known_day(slot: i64) -> i64 {
+    (slot - MODEL_SWITCH / BUCKET).div_euclid(BUCKETS_A_DAY) - 1
+}
+
+/// The same for a time.
+pub fn last_known_day_at(time: EventTime) -> i64 {
+    time.plus(-MODEL_SWITCH).slot(DAY) - 1
+}
+
+/// What the days have taught.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Model {
+    profile: Profile,
+    tails: [Tail; TAILS],
+    /// Active days that were learned.
+    days: u16,
+}
+
+/// A day that is not over.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct OpenDay {
+    day: i64,
+    /// Calls by hour.
+    hours: [u32; 24],
+    /// Highest raw value by channel.
+    highest: [f32; TAILS],
+    /// Highest surprise by channel, highest of all together, and the rarity of that.
+    surprises: [f32; CHANNELS],
+    together: f32,
+    rarity: f32,
+}
+
+impl OpenDay {
+    fn starting(day: i64) -> Self {
+        Self { day, highest: [f32::NEG_INFINITY; TAILS], ..Self::default() }
+    }
+
+    fn is_active(&self) -> bool {
+        self.hours.iter().any(|calls| *calls > 0)
+    }
+}
+
+/// A closed day that the fleet has not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct ClosedDay {
+    day: i32,
+    class: Class,
+    surprises: [Half; CHANNELS],
+    together: f32,
+    rarity: Half,
+    busiest_hour: u32,
+}
+
+/// One actor's baseline.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    track: Track,
+    model: Model,
+    /// The model of before the last switch, while calls of before it may still come.
+    before: Option<Box<Model>>,
+    today: OpenDay,
+    /// The day before today while it is not closed: for three hours after midnight.
+    yesterday: Option<Box<OpenDay>>,
+    closed: ClosedDay,
+    habits: Habits,
+    /// Last day that `model` has learned, idle ones too.
+    learned: i64,
+    /// Busiest hour of the last days, `[day mod 28]`.
+    busiest: [Half; PLOT_DAYS],
+    /// Newest hour in which the actor counted into its crowd, and for it and the seven before: bit n of the first byte for
+    /// unusual, of the second for paced.
+    crowd_hour: i32,
+    crowd_bits: [u8; 2],
+    /// The first day, once any was begun.
+    first_day: Option<i32>,
+    /// Whether the next day that is learned counts as it is: somebody has said that it is how things are now.
+    is_acknowledged: bool,
+}
+
+/// What a moment is judged against.
+#[derive(Clone, Copy, Debug)]
+pub struct Reference<'a, K> {
+    /// The peers.
+    pub peers: &'a PeerView,
+    /// The fleet's curves.
+    pub curves: &'a Curves,
+    /// Values that others use.
+    pub known: K,
+    /// Rarity that the crowd of the hours before takes away.
+    pub discount: f64,
+    /// Rarity that is added for newcomers, of whom little can be known.
+    pub newcomer_bonus: f64,
+    /// Whether the actor is a machine.
+    pub is_machine: bool,
+}
+
+/// What a moment was compared with, for the sentence.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Comparison {
+    /// Calls in the bucket, in ten minutes, in an hour.
+    pub calls: [u32; 3],
+    /// Calls expected in ten minutes and in an hour.
+    pub expected: [f64; 2],
+    /// Minutes of unbroken activity.
+    pub unbroken_minutes: u32,
+    /// Calls that were kept up in each five minutes.
+    pub pace: u32,
+    /// Busiest hour of the last 28 days.
+    pub busiest_hour: u32,
+    /// Active days behind the model.
+    pub days: u16,
+}
+
+/// Whether a moment counts into the crowd: unusual, and paced, each once an hour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Joins {
+    /// Unusual for the first time in this hour.
+    pub unusual: bool,
+    /// Paced for the first time in this hour.
+    pub paced: bool,
+}
+
+impl Baseline {
+    /// Takes calls of one context in. Says which values of it are used for the first time.
+    ///
+    /// # Errors
+    /// [`TooOld`] where they are too late for any window; nothing is changed then.
+    pub fn add<K: Known>(&mut self, slot: i64, calls: u32, sight: &Sight, reference: &Reference<'_, K>) -> Result<Vec<FirstUse>, TooOld> {
+        let day = slot.div_euclid(BUCKETS_A_DAY);
+        self.begin(day, slot, reference);
+        self.track.add(slot, calls)?;
+        if let Some(open) = self.open_day(day) {
+            let hour = &mut open.hours[(slot.rem_euclid(BUCKETS_A_DAY) / 12) as usize];
+            *hour = hour.saturating_add(calls);
+        }
+        Ok(self.habits.note(slot, day, calls, sight, reference.peers, &reference.known))
+    }
+
+    /// Slots whose score calls in `slot` may have changed: itself and those after it in which the actor was active.
+    pub fn touched(&self, slot: i64) -> impl Iterator<Item = i64> + use<> {
+        let track = self.track.clone();
+        (slot..=track.newest()).filter(move |at| *at == slot || track.count(*at) > 0)
+    }
+
+    /// Makes the day of `slot` the present one where it is newer, and closes days whose lessons `slot` is judged by.
+    fn begin<K: Known>(&mut self, day: i64, slot: i64, reference: &Reference<'_, K>) {
+        if self.first_day.is_none() {
+            self.first_day = Some(day as i32);
+            self.today = OpenDay::starting(day);
+            self.learned = day - 1;
+        }
+        if day > self.today.day {
+            let over = std::mem::replace(&mut self.today, OpenDay::starting(day));
+            if over.is_active() {
+                // Two days cannot be open: the older one is over for certain.
+                if let Some(older) = self.yesterday.take() {
+                    self.learn_day(&older, reference);
+                }
+                self.yesterday = Some(Box::new(over));
+            }
+        }
+        let known = last_known_day(slot);
+        if known > self.learned {
+            let is_near_switch = slot < (known + 1) * BUCKETS_A_DAY + MODEL_SWITCH / BUCKET + OLD_MODEL_BUCKETS;
+            self.before = is_near_switch.then(|| Box::new(self.model.clone()));
+            self.learn_until(known, reference);
+        } else if self.before.is_some() && slot.rem_euclid(BUCKETS_A_DAY) >= MODEL_SWITCH / BUCKET + OLD_MODEL_BUCKETS + super::track::REACH
+        {
+            self.before = None;
+        }
+    }
+
+    /// Learns all days up to `day`, for whoever closes days without a call.
+    pub fn learn_until<K: Known>(&mut self, day: i64, reference: &Reference<'_, K>) {
+        if self.first_day.is_none() || day <= self.learned {
+            return;
+        }
+        if self.today.day <= day && self.today.is_active() {
+            if let Some(older) = self.yesterday.take() {
+                self.learn_day(&older, reference);
+            }
+            let over = std::mem::replace(&mut self.today, OpenDay::starting(day + 1));
+            self.learn_day(&over, reference);
+        } else if let Some(over) = self.yesterday.take_if(|open| open.day <= day) {
+            self.learn_day(&over, reference);
+        }
+        self.idle_until(day);
+    }
+
+    fn idle_until(&mut self, day: i64) {
+        if day > self.learned {
+            self.model.profile.learn_idle(self.learned + 1, day);
+            for idle in (self.learned + 1).max(day - PLOT_DAYS as i64 + 1)..=day {
+                self.busiest[idle.rem_euclid(PLOT_DAYS as i64) as usize] = Half::ZERO;
+            }
+            self.learned = day;
+        }
+    }
+
+    fn learn_day<K: Known>(&mut self, open: &OpenDay, reference: &Reference<'_, K>) {
+        if open.day <= self.learned {
+            return;
+        }
+        self.idle_until(open.day - 1);
+        let (days, fully) = (self.model.days, std::mem::take(&mut self.is_acknowledged));
+        let busiest_hour = open.hours.iter().copied().max().unwrap_or(0);
+        self.closed = ClosedDay {
+            day: open.day as i32,
+            class: Class::of(reference.is_machine, days),
+            surprises: open.surprises.map(|surprise| Half::new(f64::from(surprise))),
+            together: open.together,
+            rarity: Half::new(f64::from(open.rarity)),
+            busiest_hour,
+        };
+        self.model.profile.learn(open.day, &open.hours, days, reference.peers, fully);
+        for (channel, tail) in self.model.tails.iter_mut().enumerate() {
+            tail.learn(f64::from(open.highest[channel]), days, &reference.peers.tails[channel], fully);
+        }
+        self.habits.learn(open.day, days == 0, &reference.known);
+        self.busiest[open.day.rem_euclid(PLOT_DAYS as i64) as usize] = Half::new(f64::from(busiest_hour));
+        self.model.days = days.saturating_add(1);
+        self.learned = open.day;
+    }
+
+    fn open_day(&mut self, day: i64) -> Option<&mut OpenDay> {
+        if self.today.day == day {
+            return Some(&mut self.today);
+        }
+        self.yesterday.as_deref_mut().filter(|open| open.day == day)
+    }
+
+    /// The model that judges `slot`.
+    fn model_at(&self, slot: i64) -> &Model {
+        match &self.before {
+            Some(before) if last_known_day(slot) < self.learned => before,
+            _ => &self.model,
+        }
+    }
+
+    /// The raw values of the channels that have tails.
+    fn values(&self, slot: i64, model: &Model, peers: &PeerView, is_machine: bool) -> [f64; TAILS] {
+        let (ten, hour) = model.profile.expected(slot, model.days, peers);
+        let ratio = |calls: f64, expected: f64, floor: f64| ((calls + floor) / (expected + floor)).ln();
+        [
+            ratio(self.track.sum(slot, 2), ten, EFFECT_FLOOR),
+            ratio(self.track.sum(slot, 12), hour, EFFECT_FLOOR),
+            ratio(f64::from(self.track.steady(slot)), ten / 2.0, PACE_FLOOR),
+            f64::from(self.track.run(slot)).ln_1p(),
+            model.profile.oddness(&self.track, slot, is_machine, peers),
+        ]
+    }
+
+    /// Judges a moment, and remembers for its day how far it reached where `learns`.
+    pub fn judge<K>(&mut self, slot: i64, reference: &Reference<'_, K>, learns: bool) -> Score {
+        let model = self.model_at(slot);
+        let (values, days) = (self.values(slot, model, reference.peers, reference.is_machine), model.days);
+        let class = Class::of(reference.is_machine, days);
+        let mut surprises = [0.0; CHANNELS];
+        for (channel, value) in values.iter().enumerate() {
+            surprises[channel] = model.tails[channel].surprise(*value, days, &reference.peers.tails[channel]);
+        }
+        surprises[Channel::Context as usize] = self.habits.novelty(slot);
+        let mut score = Score::default();
+        let mut sum = 0.0;
+        for (channel, surprise) in surprises.iter().enumerate() {
+            let rarity = reference.curves.channel(class, channel).rarity(*surprise);
+            score.channels[channel] = rarity as f32;
+            sum += rarity.powi(4);
+        }
+        score.together = (sum.sqrt().sqrt() - reference.discount).max(0.0);
+        let bonus = if class == Class::Newcomer { reference.newcomer_bonus } else { 0.0 };
+        score.rarity = reference.curves.together(class).rarity(score.together) + bonus;
+        if learns && let Some(open) = self.open_day(slot.div_euclid(BUCKETS_A_DAY)) {
+            for (highest, value) in open.highest.iter_mut().zip(values) {
+                *highest = highest.max(value as f32);
+            }
+            for (highest, surprise) in open.surprises.iter_mut().zip(surprises) {
+                *highest = highest.max(surprise as f32);
+            }
+            open.together = open.together.max(score.together as f32);
+            open.rarity = open.rarity.max(score.rarity as f32);
+        }
+        score
+    }
+
+    /// Whether a judged moment counts into its hour's crowd for the first time.
+    pub fn join_crowd(&mut self, slot: i64, score: &Score, discount: f64) -> Joins {
+        let hour = slot.div_euclid(12) as i32;
+        let ahead = hour - self.crowd_hour;
+        if ahead > 0 {
+            self.crowd_bits = self.crowd_bits.map(|bits| if ahead >= 8 { 0 } else { bits << ahead });
+            self.crowd_hour = hour;
+        }
+        let mut joined = [false; 2];
+        let reaches = [
+            score.together + discount >= super::crowd::UNUSUAL,
+            f64::from(score.channels[Channel::Steady as usize]) >= super::crowd::PACED,
+        ];
+        for (which, reaches) in reaches.into_iter().enumerate() {
+            let bit = 1u8.checked_shl((self.crowd_hour - hour).max(0) as u32).unwrap_or(0);
+            joined[which] = reaches && self.crowd_bits[which] & bit == 0 && bit != 0;
+            if joined[which] {
+                self.crowd_bits[which] |= bit;
+            }
+        }
+        Joins { unusual: joined[0], paced: joined[1] }
+    }
+
+    /// What a moment was compared with.
+    pub fn comparison(&self, slot: i64, peers: &PeerView) -> Comparison {
+        let model = self.model_at(slot);
+        let (ten, hour) = model.profile.expected(slot, model.days, peers);
+        Comparison {
+            calls: [self.track.count(slot), self.track.sum(slot, 2) as u32, self.track.sum(slot, 12) as u32],
+            expected: [ten, hour],
+            unbroken_minutes: self.track.run(slot) * (BUCKET / 60) as u32,
+            pace: self.track.steady(slot),
+            busiest_hour: self.busiest.iter().map(|calls| calls.get() as u32).max().unwrap_or(0),
+            days: model.days,
+        }
+    }
+
+    /// Busiest hour of each of the last 28 learned days, the oldest first.
+    pub fn plot(&self) -> [u32; PLOT_DAYS] {
+        std::array::from_fn(|n| {
+            let day = self.learned - PLOT_DAYS as i64 + 1 + n as i64;
+            self.busiest[day.rem_euclid(PLOT_DAYS as i64) as usize].get() as u32
+        })
+    }
+
+    /// Active days that were learned.
+    pub const fn days(&self) -> u16 {
+        self.model.days
+    }
+
+    /// Whether the actor was seen on `day` or before.
+    pub fn was_seen(&self, day: i64) -> bool {
+        self.first_day.is_some_and(|first| i64::from(first) <= day)
+    }
+
+    /// Somebody has said that what is unusual about the actor is how it is from now on: the present day teaches fully.
+    pub const fn acknowledge(&mut self) {
+        self.is_acknowledged = true;
+    }
+
+    /// What is new about the hour up to `slot`, by dimension.
+    pub fn new_dimensions(&self, slot: i64) -> Vec<usize> {
+        self.habits.new_dimensions(slot).collect()
+    }
+
+    /// What `day` reached, where the actor was active and it is closed. `tie` settles between equals.
+    pub fn day_score(&self, day: i64, tie: u64) -> Option<DayScore> {
+        let closed = &self.closed;
+        (i64::from(closed.day) == day).then(|| DayScore {
+            class: closed.class,
+            surprises: closed.surprises.map(Half::get),
+            together: f64::from(closed.together),
+            rarity: closed.rarity.get(),
+            tie,
+        })
+    }
+
+    /// Calls of the busiest hour of the closed day.
+    pub const fn busiest_hour(&self) -> u32 {
+        self.closed.busiest_hour
+    }
+
+    /// The class on the next day.
+    pub const fn class(&self, is_machine: bool) -> Class {
+        Class::of(is_machine, self.model.days)
+    }
+
+    /// What the actor teaches its peers.
+    pub fn lesson(&self) -> Option<super::profile::Lesson> {
+        if self.model.days == 0 { None } else { self.model.profile.lesson() }
+    }
+
+    /// The tails.
+    pub const fn tails(&self) -> &[Tail; TAILS] {
+        &self.model.tails
+    }
+
+    /// What is new and known.
+    pub const fn habits(&self) -> &Habits {
+        &self.habits
+    }
+}

@@ -1,0 +1,260 @@
+//! `geophone backtest`: what would a budget have raised on past data, and what would another?
+
+pub mod compare;
+pub mod counts;
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::output::progress;
+use super::{Exit, Failure, load_settings};
+use crate::backtest::{Backtest, BacktestCounts, Raised, Said, Scored};
+use crate::baseline::{Campaign, Channel, FleetSettings};
+use crate::clock::moment;
+use crate::stats::ring::BUCKET;
+use crate::time::EventTime;
+use compare::Alerted;
+use counts::CountsReader;
+
+/// What the data is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Input {
+    /// CSV of calls by identity and five minutes
+    Counts,
+}
+
+/// Arguments of `backtest`.
+#[derive(Debug, Args)]
+pub struct BacktestArgs {
+    /// What the data is
+    #[arg(long, value_enum, default_value = "counts")]
+    input: Input,
+    /// The data; gzip is recognised
+    #[arg(long, value_name = "FILE", required = true)]
+    data: PathBuf,
+    /// False alerts that may be raised per 1,000 identity-days; stands in for the configuration's
+    #[arg(long, value_name = "N", value_parser = parse_budget)]
+    budget: Option<f64>,
+    /// Configuration file, for its [detect.invocation-spike]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Another configuration: says which alerts it would gain, lose and keep
+    #[arg(long, value_name = "FILE", conflicts_with = "compare_budget")]
+    compare: Option<PathBuf>,
+    /// The same configuration with another budget: says which alerts it would gain, lose and keep
+    #[arg(long, value_name = "N", value_parser = parse_budget)]
+    compare_budget: Option<f64>,
+    /// Write alerts here, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write scores here: bucket_start,identity,channel,q
+    #[arg(long, value_name = "FILE")]
+    scores: Option<PathBuf>,
+}
+
+fn parse_budget(text: &str) -> Result<f64, String> {
+    let budget: f64 = text.parse().map_err(|_| "give a number like 1 or 0.1".to_owned())?;
+    if (0.001..=500.0).contains(&budget) { Ok(budget) } else { Err("give 0.001 to 500 per 1,000 identity-days".to_owned()) }
+}
+
+/// Runs the command.
+pub fn backtest(args: &BacktestArgs) -> Result<Exit, Failure> {
+    let Input::Counts = args.input;
+    let settings = fleet_settings(args.config.as_deref(), args.budget)?;
+    let other = match (&args.compare, args.compare_budget) {
+        (Some(path), _) => Some(fleet_settings(Some(path), None)?),
+        (None, Some(budget)) => Some(FleetSettings { budget: budget / 1_000.0, ..settings.clone() }),
+        (None, None) => None,
+    };
+    let started = moment();
+    let mut outputs = Outputs::open(args)?;
+    let (first, tally) = run(&args.data, settings.clone(), |said| outputs.write(said))?;
+    outputs.finish()?;
+    tally.tell(&args.data);
+    if first.counts.rows == 0 {
+        return Err(Failure::new(Exit::NothingDecodable, format_args!("{}: no row could be read", args.data.display())));
+    }
+    eprintln!("{}", spoken(&first, &settings, started.elapsed().as_secs_f64()));
+    if let Some(other_settings) = other {
+        let (second, _) = run(&args.data, other_settings.clone(), |_| Ok(()))?;
+        print!("{}", compare::table(&first, &settings, &second, &other_settings));
+    }
+    Ok(Exit::Ok)
+}
+
+fn fleet_settings(config: Option<&Path>, budget: Option<f64>) -> Result<FleetSettings, Failure> {
+    let mut settings = match config {
+        Some(path) => load_settings(path)?.engine.detectors.spike.fleet,
+        None => FleetSettings::default(),
+    };
+    if let Some(budget) = budget {
+        settings.budget = budget / 1_000.0;
+    }
+    Ok(settings)
+}
+
+/// What one run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was counted.
+    pub counts: BacktestCounts,
+    /// Identities.
+    pub identities: usize,
+    /// Alerts, by what they are about.
+    pub alerted: Vec<Alerted>,
+}
+
+/// What of the file was no row.
+#[derive(Debug)]
+struct Bad {
+    bad: u64,
+    told: Vec<String>,
+}
+
+impl Bad {
+    fn tell(&self, path: &Path) {
+        self.told.iter().for_each(|what| eprintln!("{}: {what}; passed over", path.display()));
+        let more = self.bad.saturating_sub(self.told.len() as u64);
+        if more > 0 {
+            eprintln!("… and {more} more rows that are none");
+        }
+    }
+}
+
+fn run(path: &Path, settings: FleetSettings, mut write: impl FnMut(&Said) -> Result<(), Failure>) -> Result<(Outcome, Bad), Failure> {
+    let mut reader = CountsReader::open(path)?;
+    let bar = progress(std::fs::metadata(path).map_or(0, |meta| meta.len()), "backtest");
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let mut backtest = Backtest::new(settings);
+    let (mut alerted, mut failed) = (Vec::new(), Ok(()));
+    let mut said = |said: Said| {
+        alerted.extend(Alerted::of(&said));
+        if failed.is_ok() {
+            failed = write(&said);
+        }
+    };
+    let mut rows = 0u64;
+    while let Some(row) = reader.next_row()? {
+        backtest.handle(row, &mut said);
+        rows += 1;
+        if rows.is_multiple_of(16_384) {
+            bar.set_position(reader.bytes_read());
+        }
+    }
+    backtest.finish(&mut said);
+    failed?;
+    bar.finish_and_clear();
+    let outcome = Outcome { counts: *backtest.counts(), identities: backtest.identities(), alerted };
+    Ok((outcome, Bad { bad: reader.bad, told: reader.told }))
+}
+
+/// The files that are written.
+struct Outputs {
+    alerts: Option<(PathBuf, BufWriter<File>)>,
+    scores: Option<(PathBuf, BufWriter<File>)>,
+}
+
+impl Outputs {
+    fn open(args: &BacktestArgs) -> Result<Self, Failure> {
+        let create = |path: &Option<PathBuf>| -> Result<Option<(PathBuf, BufWriter<File>)>, Failure> {
+            let Some(path) = path else { return Ok(None) };
+            let file = File::create(path).map_err(|error| cannot_write(path, &error))?;
+            Ok(Some((path.clone(), BufWriter::with_capacity(1 << 18, file))))
+        };
+        let mut outputs = Self { alerts: create(&args.out)?, scores: create(&args.scores)? };
+        if let Some((path, file)) = &mut outputs.scores {
+            writeln!(file, "bucket_start,identity,channel,q").map_err(|error| cannot_write(path, &error))?;
+        }
+        Ok(outputs)
+    }
+
+    fn write(&mut self, said: &Said) -> Result<(), Failure> {
+        match said {
+            Said::Score(scored) => {
+                let Some((path, file)) = &mut self.scores else { return Ok(()) };
+                let Scored { slot, identity, score } = &**scored;
+                let identity = quoted(identity);
+                writeln!(file, "{},{identity},{},{:.4}", time(*slot), score.leading().label(), score.rarity)
+                    .map_err(|error| cannot_write(path, &error))
+            }
+            Said::Alert(_) | Said::Campaign(_) => {
+                let Some((path, file)) = &mut self.alerts else { return Ok(()) };
+                writeln!(file, "{}", alert_json(said)).map_err(|error| cannot_write(path, &error))
+            }
+        }
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        for (path, mut file) in self.alerts.into_iter().chain(self.scores) {
+            file.flush().map_err(|error| cannot_write(&path, &error))?;
+        }
+        Ok(())
+    }
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Exit::CannotWrite, format_args!("{}: {error}; name a file in a folder that can be written", path.display()))
+}
+
+/// A CSV field; identities may hold anything.
+fn quoted(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")).into() } else { text.into() }
+}
+
+fn time(slot: i64) -> EventTime {
+    EventTime::from_unix(slot * BUCKET)
+}
+
+fn alert_json(said: &Said) -> serde_json::Value {
+    match said {
+        Said::Alert(raised) => {
+            let Raised { comparison, rarity, sample, .. } = &**raised;
+            let (observed, window, expected) = match raised.channel {
+                Channel::Hour | Channel::Unbroken | Channel::OddHours => (comparison.calls[2], "1 h", comparison.expected[1]),
+                Channel::TenMinutes | Channel::Steady | Channel::Context => (comparison.calls[1], "10 min", comparison.expected[0]),
+            };
+            json!({
+                "identity": &*raised.identity, "group": &*raised.group, "channel": raised.channel.label(),
+                "onset": time(raised.onset).to_string(), "raised": time(raised.raised + 1).to_string(),
+                "observed": observed, "window": window, "expected": (expected * 10.0).round() / 10.0,
+                "group_median": raised.group_median, "p": 10f64.powf(-rarity.min(sample.max(1.0).log10())), "q": rarity,
+                "explanation": crate::detect::invocation_spike::sentence(raised.channel, comparison, raised.group_median, *rarity, *sample),
+            })
+        }
+        Said::Campaign(Campaign { cohort, hour, score }) => json!({
+            "group": cohort.0.as_deref(), "channel": "group-campaign", "onset": EventTime::from_unix(hour * 3_600).to_string(),
+            "observed": score.actors, "expected": (score.expected * 10.0).round() / 10.0, "deviations": (score.deviations * 10.0).round() / 10.0,
+        }),
+        Said::Score(_) => serde_json::Value::Null,
+    }
+}
+
+fn spoken(outcome: &Outcome, settings: &FleetSettings, seconds: f64) -> String {
+    let counts = &outcome.counts;
+    let share = 1_000.0 * counts.alerted_days as f64 / (counts.live_identity_days.max(1)) as f64;
+    let mut text = format!(
+        "{} rows of {} identities over {} days in {seconds:.1} s ({:.0} rows/s)\n{} identity-days alerted of {} since calibration: {share:.2} per 1,000, attacks included; asked for {} false ones",
+        counts.rows,
+        outcome.identities,
+        counts.days + 1,
+        counts.rows as f64 / seconds.max(0.001),
+        counts.alerted_days,
+        counts.live_identity_days,
+        settings.budget * 1_000.0,
+    );
+    for (count, what) in [
+        (counts.late, "came later than 15 min and taught nothing"),
+        (counts.too_late, "came too late for any window and were not judged"),
+        (counts.future, "were a day ahead of all others and were left out"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!("\n{count} rows {what}"));
+        }
+    }
+    text
+}
