@@ -156,6 +156,8 @@ impl Alerting {
                 None => self.open_alert(*finding, out),
             },
             Signal::Enrichment(enrichment) => self.enrich(*enrichment, out),
+            // Heard by the engine.
+            Signal::Baseline(_) => {}
         }
     }
 

@@ -3,6 +3,8 @@
 //! No clock and no files: rows in, scores and alerts out. Time is the rows' own; where rows say when they arrived, they are
 //! handled in that order, as a consumer that lags behind would.
 
+pub mod score;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ const PASS_AFTER: i64 = 4 * HOUR / BUCKET;
 const SETTLED_AFTER: i64 = 30 * MINUTE / BUCKET;
 /// A row this many buckets ahead of all others has a wrong clock, unless the next rows are there too.
 const AHEAD_MAX: i64 = BUCKETS_A_DAY;
+/// Days that are counted one by one after a silence.
+const SILENCE_MAX: i64 = 60;
 /// Most rows that wait for others to show that time has really passed.
 const PARKED_MAX: usize = 10_000;
 
@@ -133,9 +137,10 @@ pub struct Backtest {
     fleet: Fleet,
     actors: Vec<Actor>,
     ids: HashMap<Arc<str>, usize>,
-    /// Newest bucket, and bucket of arrival.
+    /// Newest bucket.
     newest: i64,
-    arrival: i64,
+    /// The bucket of arrival, and in it the bucket that is taken in.
+    present: (i64, i64),
     pending: Vec<usize>,
     parked: Vec<Row>,
     counted: Option<i64>,
@@ -150,7 +155,7 @@ impl Backtest {
             actors: Vec::new(),
             ids: HashMap::new(),
             newest: i64::MIN / 4,
-            arrival: i64::MIN / 4,
+            present: (i64::MIN / 4, i64::MIN / 4),
             pending: Vec::new(),
             parked: Vec::new(),
             counted: None,
@@ -194,9 +199,11 @@ impl Backtest {
     }
 
     fn take(&mut self, row: &Row, said: &mut impl FnMut(Said)) {
-        if row.arrived.max(row.slot) != self.arrival {
+        // Judged bucket by bucket also where many arrive at once: an actor's windows reach back only so far.
+        let present = (row.arrived.max(row.slot), row.slot);
+        if present != self.present {
             self.judge_pending(said);
-            self.arrival = row.arrived.max(row.slot);
+            self.present = present;
         }
         if row.slot > self.newest {
             self.newest = row.slot;
@@ -208,7 +215,7 @@ impl Backtest {
         let index = self.actor(row);
         let actor = &mut self.actors[index];
         let reference = self.fleet.reference(actor.cohort, row.slot);
-        match actor.baseline.add(row.slot, row.calls, &row.sight, &reference) {
+        match actor.baseline.add(row.slot, row.calls, &row.sight, &reference, !is_late) {
             Ok(first_uses) => self.fleet.hear(&first_uses),
             Err(TooOld) => {
                 self.counts.too_late += 1;
@@ -259,7 +266,7 @@ impl Backtest {
         let actor = &mut self.actors[index];
         let reference = self.fleet.reference(actor.cohort, slot);
         let score = actor.baseline.judge(slot, &reference, learns);
-        let (discount, group_median) = (reference.discount, reference.peers.busiest_hour);
+        let group_median = reference.peers.busiest_hour;
         let class = actor.baseline.class(reference.is_machine);
         if score.rarity >= 1.0 {
             said(Said::Score(Box::new(Scored { slot, identity: Arc::clone(&actor.identity), score })));
@@ -281,7 +288,7 @@ impl Backtest {
                     step,
                     onset: actor.story.onset(),
                     slot,
-                    raised: self.arrival,
+                    raised: self.present.0,
                     comparison,
                     group_median,
                     rarity: score.rarity,
@@ -289,7 +296,7 @@ impl Backtest {
                 })));
             }
         }
-        let joins = actor.baseline.join_crowd(slot, &score, discount);
+        let joins = actor.baseline.join_crowd(slot, &score);
         self.fleet.note(actor.cohort, slot.div_euclid(12), joins);
     }
 
@@ -301,9 +308,11 @@ impl Backtest {
         let over = (watermark - PASS_AFTER).div_euclid(BUCKETS_A_DAY) - 1;
         let next = self.counted.map_or(over, |day| day + 1);
         for day in next..=over {
-            // Months of silence are not counted day by day.
-            if over - day < 60 {
+            // Of months of silence only the newest days are looked at one by one.
+            if over - day < SILENCE_MAX {
                 self.count_day(day);
+            } else if over - day < 2 * SILENCE_MAX {
+                self.fleet.skip(day);
             }
         }
         self.counted = Some(self.counted.map_or(over, |day| day.max(over)));

@@ -10,9 +10,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::alerting::message::Form;
+use crate::baseline::FleetSettings;
 use crate::bedrock::ModelMap;
 use crate::cloudtrail::Arn;
-use crate::detect::{Mode, SpikeSettings};
+use crate::detect::Mode;
 use crate::engine::EngineSettings;
 use crate::finding::{DetectorId, Severity};
 use crate::identity::Directory;
@@ -211,11 +212,11 @@ fn read_detectors(section: &mut Section<'_, '_>, engine: &mut EngineSettings) {
                 engine.detectors.perimeter = policy::read_perimeter(section);
             }
             if detector == DetectorId::InvocationSpike {
-                let spike: &mut SpikeSettings = &mut engine.detectors.spike;
-                section.count("floor", 1..1_000_000).inspect(|count| spike.floor = *count as u32);
-                section.number("spreads", 1.0..20.0).inspect(|number| spike.spreads = *number);
-                section.count("days_min", 1..366).inspect(|count| spike.days_min = *count as u32);
-                section.number("peer_days", 0.5..100.0).inspect(|number| spike.peer_days = *number);
+                let fleet: &mut FleetSettings = &mut engine.detectors.spike.fleet;
+                section.number("budget", 0.001..500.0).inspect(|budget| fleet.budget = *budget / 1_000.0);
+                section.number("newcomer_bonus", 0.0..3.0).inspect(|bonus| fleet.newcomer_bonus = *bonus);
+                section.count("learning_days", 1..366).inspect(|days| fleet.learning_days = *days as u32);
+                section.number("campaign_deviations", 1.0..100.0).inspect(|least| fleet.campaign_deviations = *least);
             }
         });
     }
@@ -321,7 +322,7 @@ mod tests {
 
     #[test]
     fn five_mistakes_are_five_lines() {
-        let text = "[time]\nlateness = \"2 weeks\"\n[detect.invocation-spike]\nmode = \"pge\"\nfloor = 0\n[[topics]]\narn = \"pager\"\n[limits]\nactor = 5\n";
+        let text = "[time]\nlateness = \"2 weeks\"\n[detect.invocation-spike]\nmode = \"pge\"\nbudget = 0\n[[topics]]\narn = \"pager\"\n[limits]\nactor = 5\n";
         let mistakes = Settings::parse(text).expect_err("mistakes");
         let lines: Vec<(usize, &str)> = mistakes.iter().map(|m| (m.line, m.key.as_str())).collect();
         assert_eq!(
@@ -329,7 +330,7 @@ mod tests {
             [
                 (2, "time.lateness"),
                 (4, "detect.invocation-spike.mode"),
-                (5, "detect.invocation-spike.floor"),
+                (5, "detect.invocation-spike.budget"),
                 (7, "topics[0].arn"),
                 (9, "limits.actor")
             ]

@@ -17,16 +17,14 @@ pub mod unattributed;
 use std::fmt;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
+use crate::baseline::{CohortId, Fleet};
 use crate::finding::{DetectorId, Enrichment, Finding, Fingerprint, Severity, Signal, Who};
 use crate::identity::Attribution;
 use crate::identity::Removal;
 use crate::observation::Call;
 use crate::policy::Ruling;
 use crate::state::{ActorState, CredentialState, DepartmentUses, KeyState};
-use crate::stats::CohortView;
-use crate::time::EventTime;
 
 pub use access_denied::AccessDenied;
 pub use cross_department::CrossDepartment;
@@ -99,8 +97,10 @@ impl Judged<'_> {
 /// What detectors may read besides: things that change only at closed intervals.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// Peers, as of the last closed days.
-    pub cohorts: &'a CohortViews,
+    /// Peers, calibration and crowds.
+    pub fleet: &'a Fleet,
+    /// The cohort of the call's department.
+    pub cohort: CohortId,
 }
 
 /// A detector at the instant tap.
@@ -174,7 +174,7 @@ impl Detectors {
             detectors.attributed.push(Box::new(CrossDepartment));
         }
         if on(DetectorId::InvocationSpike) {
-            detectors.attributed.push(Box::new(InvocationSpike::new(settings.spike.clone())));
+            detectors.attributed.push(Box::new(InvocationSpike));
         }
         if on(DetectorId::Offboarded) {
             detectors.attributed.push(Box::new(Offboarded));
@@ -208,29 +208,5 @@ impl Detectors {
         if self.offboarded {
             offboarded::judge(judged, out);
         }
-    }
-}
-
-/// Names a cohort: a department (or none) and whether its actors are machines.
-pub type CohortKey = (Option<Arc<str>>, bool);
-
-/// Views of all cohorts as of the last two closed days, so that the model that judges an event depends on the event's
-/// time alone.
-#[derive(Clone, Debug, Default)]
-pub struct CohortViews {
-    /// Number of the last closed day.
-    pub closed_day: i64,
-    /// Including that day.
-    pub current: HashMap<CohortKey, CohortView>,
-    /// Without that day.
-    pub previous: HashMap<CohortKey, CohortView>,
-}
-
-impl CohortViews {
-    /// The peers of an actor of `department` for an event of `time`: the department's, else everybody of the same kind.
-    pub fn peers(&self, department: Option<&Arc<str>>, is_machine: bool, time: EventTime) -> Option<CohortView> {
-        let views = if self.closed_day <= crate::state::actor::last_known_day(time) { &self.current } else { &self.previous };
-        let own = department.and_then(|name| views.get(&(Some(Arc::clone(name)), is_machine)));
-        own.or_else(|| views.get(&(None, is_machine))).copied()
     }
 }

@@ -11,6 +11,7 @@
 //! watermark, and which day's lessons judge an event depends on the event alone.
 
 mod access;
+pub mod baselines;
 mod image;
 pub mod inputs;
 pub mod joining;
@@ -21,21 +22,21 @@ pub mod verdicts;
 pub mod waiting;
 pub mod worker;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::alerting::{Alerting, Recalled};
 use crate::bedrock::TimeSource;
-use crate::detect::{CohortKey, CohortViews, Context, Detectors, Judged, access_denied};
+use crate::detect::{Context, Detectors, Judged, access_denied};
 use crate::finding::{Fingerprint, Signal};
 use crate::identity::{CallerKind, Directory, RemovalNotice, Resolver, Unknown};
 use crate::observation::{Body, Call, Observation};
 use crate::policy::{PolicyBook, Ruling};
 use crate::state::removals::MassLeave;
 use crate::state::{DepartmentUses, GrantKeeper, Shared};
-use crate::stats::{Cohort, Dedup};
+use crate::stats::Dedup;
 use crate::time::{DAY, EventTime, HOUR, MINUTE, Now};
 
+use baselines::Baselines;
 pub use image::EngineImage;
 pub use inputs::{InputId, Inputs};
 use joining::{Joining, Known};
@@ -53,9 +54,6 @@ const TICK: i64 = 10;
 const CLOSE_AFTER: i64 = 2 * HOUR;
 /// An event this far ahead of `now` has a wrong clock: it moves no watermark and teaches nothing.
 const FUTURE_MAX: i64 = 10 * MINUTE;
-/// Most cohorts: departments are few unless somebody invents them; beyond it only "everybody of a kind" learns.
-const COHORTS_MAX: usize = 2_000;
-
 /// Everything that detection knows, and the rules by which it changes.
 #[derive(Debug)]
 pub struct Engine {
@@ -71,8 +69,8 @@ pub struct Engine {
     workers: Vec<Worker>,
     departments: DepartmentUses,
     verdicts: VerdictShare,
-    cohorts: HashMap<CohortKey, Cohort>,
-    views: CohortViews,
+    baselines: Baselines,
+    closed_day: i64,
     alerting: Alerting,
     last_tick: EventTime,
     /// Watermark and events remembered when the rate of events was last looked at afresh.
@@ -97,6 +95,8 @@ pub struct Gauges {
     pub open_alerts: usize,
     /// Alerts that were resolved early for want of room.
     pub resolved_early: u64,
+    /// Days that the baselines have counted, and those that they need before they speak.
+    pub baseline_days: (u32, u32),
     /// The watermark.
     pub watermark: EventTime,
     /// How far back duplicates are known at the rate of the last day, in seconds of event time; 0 while the rate is not
@@ -124,8 +124,8 @@ impl Engine {
             held: Held::default(),
             shared,
             workers: (0..workers).map(new_worker).collect(),
-            cohorts: HashMap::new(),
-            views: CohortViews { closed_day: i64::MIN / 4, ..CohortViews::default() },
+            baselines: Baselines::new(settings.detectors.spike.fleet.clone()),
+            closed_day: i64::MIN / 4,
             alerting: Alerting::new(settings.alerts),
             last_tick: EventTime::MIN,
             rate_since: None,
@@ -281,6 +281,7 @@ impl Engine {
             unlinked: self.shared.unlinked_count(),
             open_alerts: self.alerting.open_count(),
             resolved_early: self.alerting.resolved_early(),
+            baseline_days: (self.baselines.fleet.counted_days(), self.baselines.fleet.settings().learning_days),
             watermark: self.inputs.watermark(),
             dedup_horizon: self.dedup_horizon(),
         }
@@ -315,7 +316,7 @@ impl Engine {
             return;
         }
         let judged = Judged { call: &held.call, who: &known.who, ruling, removal: None, trusted: held.trusted, was_pending: false };
-        let context = Context { cohorts: &self.views };
+        let context = Context { fleet: &self.baselines.fleet, cohort: 0 };
         if !self.detectors.keys.is_empty() {
             let owner = self.owner(worker::key_hash(held.call.caller.credential()));
             self.workers[owner].use_key(&judged, &self.detectors, &context, &mut self.signals);
@@ -403,8 +404,10 @@ impl Engine {
         let owner = self.owner(who.actor.stable_hash());
         let removal = self.joining.outlived(known, time);
         let judged = Judged { call: &held.call, who, ruling, removal, trusted: held.trusted, was_pending };
-        let context = Context { cohorts: &self.views };
+        let cohort = self.baselines.fleet.cohort(who.department.name(), who.actor.kind.is_machine());
+        let context = Context { fleet: &self.baselines.fleet, cohort };
         self.workers[owner].attribute(&judged, &self.detectors, &context, &mut self.signals);
+        self.baselines.hear(&mut self.signals, &held.call, who);
         self.detectors.judge_department(&judged, &mut self.departments, &mut self.signals);
         if was_pending && !self.detectors.keys.is_empty() {
             let owner = self.owner(worker::key_hash(held.call.caller.credential()));
@@ -438,32 +441,17 @@ impl Engine {
         self.recent.expire(settled);
         let share_max = if self.detectors.watches_departments() { self.settings.unknown_share_max } else { f64::INFINITY };
         self.verdicts.close(settled, share_max, &mut self.signals);
+        self.baselines.settle(settled, &mut self.signals);
         self.publish(report);
         let last_over = watermark.plus(-CLOSE_AFTER).slot(DAY) - 1;
-        if last_over > self.views.closed_day {
-            self.close_day(last_over);
+        if last_over > self.closed_day {
+            self.closed_day = last_over;
+            self.departments.close(last_over);
         }
+        self.baselines.pass(watermark, &mut self.workers);
         let before = report.alerts.len();
         self.alerting.handle_time(watermark, &mut report.alerts);
         count_alerts(before, report);
-    }
-
-    fn close_day(&mut self, day: i64) {
-        self.departments.close(day);
-        let cohorts = &mut self.cohorts;
-        for worker in &mut self.workers {
-            worker.close_day(day, &mut |key, peak| {
-                // Everybody of a kind is a cohort too, for departments with too few.
-                if key.0.is_some() {
-                    cohorts.entry((None, key.1)).or_default().record(peak);
-                }
-                if key.0.is_none() || cohorts.len() < COHORTS_MAX || cohorts.contains_key(&key) {
-                    cohorts.entry(key).or_default().record(peak);
-                }
-            });
-        }
-        let current = self.cohorts.iter().filter_map(|(key, cohort)| cohort.view().map(|view| (key.clone(), view))).collect();
-        self.views = CohortViews { closed_day: day, previous: std::mem::take(&mut self.views.current), current };
     }
 
     fn publish(&mut self, report: &mut Report) {

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::baseline::CohortId;
+use crate::baseline::habits::FirstUse;
+use crate::baseline::memory::Joins;
 use crate::bedrock::{Denial, EventId, Model};
 use crate::cloudtrail::Arn;
 use crate::identity::{ActorKey, ActorKind, Attribution, Caller, Department, Unknown};
@@ -332,4 +335,24 @@ pub enum Signal {
     Finding(Box<Finding>),
     /// Something more is known about what happened.
     Enrichment(Box<Enrichment>),
+    /// Nothing for people: what an actor's baseline tells the fleet.
+    Baseline(Box<BaselineNote>),
+}
+
+/// What an actor's baseline tells the fleet.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BaselineNote {
+    /// The actor's cohort.
+    pub cohort: CohortId,
+    /// What it uses for the first time.
+    pub first_uses: Vec<FirstUse>,
+    /// Hours whose crowd it joins.
+    pub joins: Vec<(i64, Joins)>,
+}
+
+impl BaselineNote {
+    /// Whether there is nothing to tell.
+    pub const fn is_empty(&self) -> bool {
+        self.first_uses.is_empty() && self.joins.is_empty()
+    }
 }

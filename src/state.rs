@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::Grant;
 use crate::time::{EventTime, MINUTE};
 
-pub use actor::{ActorState, SpikeMemory};
+pub use actor::ActorState;
 pub use credential::CredentialState;
 pub use departments::DepartmentUses;
 pub use key::{KeyState, Network, Place};

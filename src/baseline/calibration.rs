@@ -5,7 +5,7 @@
 //! score is read off: the share of identity-days that reached it; beyond the top few per cent an exponential tail.
 //!
 //! Attacks must not teach the fleet that attacks are normal. Identity-days that would have alerted enter only as far as the
-//! budget allows for them; what exceeds it is taken for what it was called. The first days of all, when nobody is known and
+//! twice the budget allows for them; what exceeds it is taken for what it was called. The first days of all, when nobody is known and
 //! everything looks rare, stay in the count: they make its tail wide until real days have filled it (leaving them out was
 //! measured: three to five times the budget was spent).
 
@@ -136,6 +136,8 @@ impl Curve {
 const CHANNEL_TAIL: f64 = 0.02;
 /// The same for all channels together.
 const TOGETHER_TAIL: f64 = 0.05;
+/// As many alerting days are counted as this many budgets: with one, honest but rare days would never be learned.
+const BUDGETS: f64 = 2.0;
 /// Identity-days that would have alerted and are waiting to be counted, in budgets: a month's.
 const ALLOWANCE_MAX: f64 = 30.0;
 
@@ -166,7 +168,7 @@ pub struct DayScore {
 }
 
 /// The day that is being counted.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Counting {
     seen: [u64; CLASSES],
     /// Whole counts, so that the order of actors changes nothing.
@@ -180,6 +182,11 @@ pub struct Counting {
 const ALERTING_MAX: usize = 100_000;
 
 impl Counting {
+    /// Whether nobody was active.
+    pub fn is_silent(&self) -> bool {
+        self.channels.is_empty() && self.alerting.is_empty()
+    }
+
     /// Counts an actor that was seen before, active or not.
     pub fn see(&mut self, class: Class) {
         self.seen[class as usize] += 1;
@@ -219,7 +226,7 @@ impl Calibration {
         for class in 0..CLASSES {
             let seen = day.seen[class] as f64;
             let most = (ALLOWANCE_MAX * budget * seen).max(ALLOWANCE_MAX);
-            self.allowance[class] = (self.allowance[class] + budget * seen).min(most);
+            self.allowance[class] = (self.allowance[class] + BUDGETS * budget * seen).min(most);
         }
         for (_, _, class, surprises, together) in std::mem::take(&mut day.alerting) {
             let allowance = &mut self.allowance[usize::from(class)];

@@ -77,7 +77,9 @@ impl Class {
 pub struct Score {
     /// Per channel: −log10 of the share of identity-days of this class that reach as far in the channel.
     pub channels: [f32; CHANNELS],
-    /// All channels together, before the fleet's calibration: the 4-norm of the above.
+    /// All channels together: the 4-norm of the above.
+    pub alone: f64,
+    /// The same less what the crowd takes from it.
     pub together: f64,
     /// −log10 of the share of identity-days that reach as far in all: what a budget is compared with.
     pub rarity: f64,

@@ -29,6 +29,9 @@ const DAYS_MIN: usize = 7;
 /// Smallest spread of a day's highest hour that is believed.
 const SPREAD_MIN: f64 = 0.4;
 
+/// Fewer actors are no campaign, however quiet the department.
+const ACTORS_MIN: u32 = 5;
+
 /// From this, before calibration, an actor counts as part of a crowd.
 pub const UNUSUAL: f64 = 1.3;
 /// From this in the channel of steady pace, an actor counts towards a campaign.
@@ -45,8 +48,8 @@ pub struct Crowd {
     unsettled: i64,
     /// Settled hours of the day that is not over.
     today: [[u32; 2]; 24],
-    /// Unusual actors of an hour, on the mean of days.
-    usual: Half,
+    /// Unusual actors of an hour, on the mean of days: with the last settled day, and without it.
+    usual: [Half; 2],
     /// Paced actors expected at each hour, on weekdays and weekends: decayed sum.
     expected: [[Half; 24]; 2],
     days: [Half; 2],
@@ -76,7 +79,7 @@ impl Crowd {
             // From the start of the day, so that days are whole.
             unsettled: hour.div_euclid(24) * 24,
             today: [[0; 2]; 24],
-            usual: Half::ZERO,
+            usual: [Half::ZERO; 2],
             expected: [[Half::ZERO; 24]; 2],
             days: [Half::ZERO; 2],
             highest: Vec::new(),
@@ -117,7 +120,9 @@ impl Crowd {
     /// How much rarity the crowd of the hours before takes from one of it.
     pub fn discount(&self, hour: i64) -> f64 {
         let crowd = self.count(hour - READ_AFTER)[0].max(self.count(hour - READ_AFTER - 1)[0]);
-        let others = f64::from(crowd) - 1.0 - USUAL_FACTOR * self.usual.get();
+        // The day before is settled in the course of the hour after midnight: it counts from the next midnight on.
+        let is_new = self.unsettled.div_euclid(24) > hour.div_euclid(24) - 1;
+        let others = f64::from(crowd) - 1.0 - USUAL_FACTOR * self.usual[usize::from(is_new)].get();
         (1.0 + others.max(0.0)).log10()
     }
 
@@ -126,7 +131,7 @@ impl Crowd {
         while self.unsettled < hour {
             let settling = self.unsettled;
             let counts = self.count(settling);
-            if counts[1] > 0
+            if counts[1] >= ACTORS_MIN
                 && let Some(score) = self.score(settling, counts[1])
             {
                 found(settling, score);
@@ -176,7 +181,7 @@ impl Crowd {
         }
         self.days[class] = Half::new(self.days[class].get() * (1.0 - HOUR_DECAY) + 1.0);
         let mean = today.iter().map(|counts| f64::from(counts[0])).sum::<f64>() / 24.0;
-        self.usual = Half::new(self.usual.get() + USUAL_DECAY * (mean - self.usual.get()));
+        self.usual = [Half::new(self.usual[0].get() + USUAL_DECAY * (mean - self.usual[0].get())), self.usual[0]];
         if self.highest.len() >= DAYS {
             self.highest.remove(0);
         }
@@ -220,8 +225,8 @@ mod tests {
         }
         let campaign = noted(&mut crowd, 28 * 24 + 10, 30).expect("enough days");
         assert!(campaign.deviations > 8.0 && campaign.actors == 30 && campaign.expected < 4.0, "{campaign:?}");
-        let usual = noted(&mut crowd, 28 * 24 + 14, 3).expect("enough days");
-        assert!(usual.deviations < 2.0, "{usual:?}");
+        let usual = noted(&mut crowd, 28 * 24 + 14, 5).expect("enough days");
+        assert!(usual.deviations < 3.0, "{usual:?}");
     }
 
     #[test]
@@ -237,10 +242,11 @@ mod tests {
     #[test]
     fn says_nothing_in_the_first_week_and_settles_idle_months() {
         let mut crowd = Crowd::starting(0);
-        assert_eq!(noted(&mut crowd, 5 * 24, 3), None);
+        assert_eq!(noted(&mut crowd, 5 * 24, 9), None);
         crowd.settle(400 * 24, &mut |_, _| {});
         assert_eq!(crowd.highest.len(), DAYS);
-        assert!(noted(&mut crowd, 401 * 24, 3).is_some());
+        assert_eq!(noted(&mut crowd, 401 * 24, ACTORS_MIN - 1), None);
+        assert!(noted(&mut crowd, 401 * 24 + 1, ACTORS_MIN).is_some());
         crowd.note_paced(3);
         assert_eq!(crowd.count(3), [0; 2], "a settled hour hears nothing more");
     }

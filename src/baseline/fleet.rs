@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::calibration::{Calibration, Counting, Curves};
+use super::channel::Score;
 use super::crowd::{Crowd, CrowdScore};
 use super::habits::{FirstUse, Known};
 use super::memory::{Baseline, Reference, last_known_day};
@@ -27,6 +28,8 @@ pub type CohortId = u16;
 const COHORTS_MAX: usize = 2_000;
 /// Most values of contexts that are remembered for the fleet.
 const VALUES_MAX: usize = 500_000;
+/// Most silent days that are remembered.
+const SILENT_MAX: usize = 400;
 /// Actors from which a value is shared.
 const SHARED_FROM: usize = 3;
 /// Buckets after the third actor's first use from which a value is shared.
@@ -81,18 +84,15 @@ impl Values {
     }
 }
 
-/// The values as of a moment.
+/// The values, for actors to ask about.
 #[derive(Clone, Copy, Debug)]
-pub struct KnownAt<'a> {
-    values: &'a Values,
-    slot: i64,
-}
+pub struct KnownValues<'a>(&'a Values);
 
-impl Known for KnownAt<'_> {
-    fn is_shared(&self, dimension: usize, value: u32) -> bool {
+impl Known for KnownValues<'_> {
+    fn is_shared(&self, dimension: usize, value: u32, slot: i64) -> bool {
         // An hour later: by then all that was earlier is in.
-        let users = self.values.users.get(&(dimension as u8, value));
-        users.is_some_and(|users| users[SHARED_FROM - 1] <= self.slot - SHARED_AFTER)
+        let users = self.0.users.get(&(dimension as u8, value));
+        users.is_some_and(|users| users[SHARED_FROM - 1] <= slot - SHARED_AFTER)
     }
 }
 
@@ -104,7 +104,9 @@ struct Cohort {
     views: [Option<Box<PeerView>>; 2],
     crowd: Option<Crowd>,
     busiest: BusiestHours,
+    /// Of the pass: what is not counted whole is not kept.
     sums: PeerSums,
+    busiest_today: Vec<u32>,
 }
 
 /// A department's hour that stands out.
@@ -119,7 +121,7 @@ pub struct Campaign {
 }
 
 /// A count that goes on.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 struct Pass {
     day: i64,
     counting: Counting,
@@ -137,19 +139,24 @@ pub struct Fleet {
     /// The last counted day.
     counted: i64,
     values: Values,
+    /// Days of the last months on which nobody was active.
+    silent: Vec<i32>,
     pass: Option<Box<Pass>>,
     nobody: PeerView,
 }
 
+/// What a snapshot keeps of a cohort: its name, its views, its crowd and its busiest hours.
+type CohortKept = (CohortKey, [Option<Box<PeerView>>; 2], Option<Crowd>, CohortImage);
+
 /// What a snapshot keeps of a fleet.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct FleetImage {
-    cohorts: Vec<(CohortKey, [Option<Box<PeerView>>; 2], Option<Crowd>, CohortImage, PeerSums)>,
+    cohorts: Vec<CohortKept>,
     calibration: Calibration,
     curves: [Arc<Curves>; 2],
     counted: i64,
     values: Vec<((u8, u32), [i64; SHARED_FROM])>,
-    pass: Option<Box<Pass>>,
+    silent: Vec<i32>,
 }
 
 impl Fleet {
@@ -163,6 +170,7 @@ impl Fleet {
             curves: Default::default(),
             counted: i64::MIN / 4,
             values: Values::default(),
+            silent: Vec::new(),
             pass: None,
             nobody: PeerView::default(),
         };
@@ -188,26 +196,41 @@ impl Fleet {
         }
         let id = self.cohorts.len() as CohortId;
         self.ids.insert(key.clone(), id);
-        self.cohorts.push(Cohort { key, views: [None, None], crowd: None, busiest: BusiestHours::default(), sums: PeerSums::default() });
+        self.cohorts.push(Cohort {
+            key,
+            views: [None, None],
+            crowd: None,
+            busiest: BusiestHours::default(),
+            sums: PeerSums::default(),
+            busiest_today: Vec::new(),
+        });
         id
     }
 
     /// What a moment of an actor of this cohort is judged against.
-    pub fn reference(&self, cohort: CohortId, slot: i64) -> Reference<'_, KnownAt<'_>> {
+    pub fn reference(&self, cohort: CohortId, slot: i64) -> Reference<'_, KnownValues<'_>> {
         let day = last_known_day(slot) - 1;
         let age = usize::from(self.counted > day);
         let own = &self.cohorts[usize::from(cohort)];
         let is_machine = own.key.1;
         let everybody = &self.cohorts[usize::from(is_machine)];
-        let peers = own.views[age].as_deref().or(everybody.views[age].as_deref()).unwrap_or(&self.nobody);
+        let views = [0, 1].map(|age: usize| own.views[age].as_deref().or(everybody.views[age].as_deref()).unwrap_or(&self.nobody));
         Reference {
-            peers,
+            peers: views[age],
+            views,
+            counted: self.counted,
             curves: &self.curves[age],
-            known: KnownAt { values: &self.values, slot },
+            known: KnownValues(&self.values),
+            silent: &self.silent,
             discount: own.crowd.as_ref().map_or(0.0, |crowd| crowd.discount(slot.div_euclid(12))),
             newcomer_bonus: self.settings.newcomer_bonus,
             is_machine,
         }
+    }
+
+    /// Whether a moment is rare enough to be told.
+    pub fn alerts(&self, score: &Score) -> bool {
+        self.is_calibrated() && score.rarity >= self.settings.alerts_from()
     }
 
     /// Whether enough days were counted that a rarity means something.
@@ -271,13 +294,24 @@ impl Fleet {
         self.pass.as_ref().map(|pass| pass.day)
     }
 
+    /// Passes a day over on which nobody was active.
+    pub fn skip(&mut self, day: i64) {
+        if self.silent.len() >= SILENT_MAX {
+            self.silent.remove(0);
+        }
+        self.silent.push(day as i32);
+        for cohort in &mut self.cohorts {
+            cohort.sums = PeerSums::default();
+        }
+    }
+
     /// Counts one actor. `tie` is a hash of its name.
     pub fn absorb(&mut self, cohort: CohortId, baseline: &mut Baseline, tie: u64) {
         let Some(day) = self.passing() else { return };
         if !baseline.was_seen(day) {
             return;
         }
-        baseline.learn_until(day, &self.reference(cohort, (day + 2) * BUCKETS_A_DAY));
+        baseline.learn_active(day, &self.reference(cohort, (day + 2) * BUCKETS_A_DAY));
         let Some(mut pass) = self.pass.take() else { return };
         let own = usize::from(cohort);
         let is_machine = self.cohorts[own].key.1;
@@ -286,15 +320,15 @@ impl Fleet {
             Some(score) => {
                 pass.counting.see(score.class);
                 pass.counting.record(&score, self.settings.alerts_from());
-                self.cohorts[own].busiest.record(baseline.busiest_hour());
+                self.cohorts[own].busiest_today.push(baseline.busiest_hour());
                 if own != everybody {
-                    self.cohorts[everybody].busiest.record(baseline.busiest_hour());
+                    self.cohorts[everybody].busiest_today.push(baseline.busiest_hour());
                 }
             }
             None => pass.counting.see(baseline.class(is_machine)),
         }
-        if let Some(lesson) = baseline.lesson() {
-            let (days, new_days) = (baseline.days(), baseline.habits().new_days());
+        if let Some(lesson) = baseline.lesson(day, &self.silent) {
+            let (days, new_days) = (baseline.days(), baseline.new_days());
             self.cohorts[own].sums.add(&lesson, baseline.tails(), days, &new_days);
             if own != everybody {
                 self.cohorts[everybody].sums.add(&lesson, baseline.tails(), days, &new_days);
@@ -306,11 +340,18 @@ impl Fleet {
     /// Every actor was counted: what the day says is known from now on.
     pub fn finish_pass(&mut self) {
         let Some(pass) = self.pass.take() else { return };
+        if pass.counting.is_silent() {
+            self.skip(pass.day);
+            return;
+        }
         self.calibration.take(pass.counting, self.settings.budget);
         let curves = Arc::new(self.calibration.curves());
         self.curves = [curves, Arc::clone(&self.curves[0])];
         for cohort in &mut self.cohorts {
             let sums = std::mem::take(&mut cohort.sums);
+            for calls in std::mem::take(&mut cohort.busiest_today) {
+                cohort.busiest.record(calls);
+            }
             let view = sums.view(cohort.busiest.median()).map(Box::new);
             cohort.views[1] = cohort.views[0].take();
             cohort.views[0] = view;
@@ -326,30 +367,30 @@ impl Fleet {
             cohorts: self
                 .cohorts
                 .iter()
-                .map(|cohort| (cohort.key.clone(), cohort.views.clone(), cohort.crowd.clone(), cohort.busiest.image(), cohort.sums.clone()))
+                .map(|cohort| (cohort.key.clone(), cohort.views.clone(), cohort.crowd.clone(), cohort.busiest.image()))
                 .collect(),
             calibration: self.calibration.clone(),
             curves: self.curves.clone(),
             counted: self.counted,
             values,
-            pass: self.pass.clone(),
+            silent: self.silent.clone(),
         }
     }
 
     /// A fleet with what a snapshot kept.
     pub fn restore(settings: FleetSettings, image: FleetImage) -> Self {
         let mut fleet = Self::new(settings);
-        for (key, views, crowd, busiest, sums) in image.cohorts {
+        for (key, views, crowd, busiest) in image.cohorts {
             let id = fleet.cohort(key.0.as_ref(), key.1);
             let cohort = &mut fleet.cohorts[usize::from(id)];
-            (cohort.views, cohort.crowd, cohort.sums) = (views, crowd, sums);
+            (cohort.views, cohort.crowd) = (views, crowd);
             cohort.busiest = BusiestHours::restore(&busiest);
         }
         fleet.calibration = image.calibration;
         fleet.curves = image.curves;
         fleet.counted = image.counted;
+        fleet.silent = image.silent;
         fleet.values.users = image.values.into_iter().collect();
-        fleet.pass = image.pass;
         fleet
     }
 }

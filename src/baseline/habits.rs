@@ -11,6 +11,9 @@ use super::peers::PeerView;
 
 /// In how many respects a call can be new.
 pub const DIMENSIONS: usize = 4;
+/// Dimensions whose values are of a catalogue.
+const REGION: usize = 1;
+const MODEL: usize = 2;
 /// Remembered values by dimension: networks, regions, models, clients.
 const SLOTS: [usize; DIMENSIONS] = [8, 4, 8, 4];
 const SLOTS_ALL: usize = 24;
@@ -59,8 +62,8 @@ pub struct FirstUse {
 
 /// Which values several actors have used by then.
 pub trait Known {
-    /// Whether enough others use this value that it says little about one of them.
-    fn is_shared(&self, dimension: usize, value: u32) -> bool;
+    /// Whether by `slot` enough others use this value that it says little about one of them.
+    fn is_shared(&self, dimension: usize, value: u32, slot: i64) -> bool;
 }
 
 /// An actor's decayed number of days, and of those with something new.
@@ -72,21 +75,41 @@ pub struct NewDays {
     pub new: [[f64; 2]; DIMENSIONS],
 }
 
-/// What an actor is known to use. 132 bytes, and more only on days with something new.
+/// How often an actor has something new: learned by day, like the rest of its model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NewRates {
+    new: [[Half; 2]; DIMENSIONS],
+    days: Half,
+}
+
+impl NewRates {
+    /// The chance that an active day has something new in this dimension. Of regions and models there is a catalogue that
+    /// grows: one that nobody has used yet is a launch, and no rarer for an actor than one that others use.
+    fn chance(&self, dimension: usize, side: usize, peers: &PeerView) -> f64 {
+        let sides = if dimension == REGION || dimension == MODEL { 0..2 } else { side..side + 1 };
+        let known = sides.map(|side| self.new[dimension][side].get() + PEER_DAYS * f64::from(peers.novelty[dimension][side])).sum::<f64>();
+        (known / (self.days.get() + PEER_DAYS)).clamp(1e-4, 1.0)
+    }
+
+    /// The actor's part in how often something is new.
+    pub fn days(&self) -> NewDays {
+        NewDays { days: self.days.get(), new: self.new.map(|sides| sides.map(Half::get)) }
+    }
+}
+
+/// What an actor is known to use. 104 bytes, and more only on days with something new.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Habits {
     /// A hash in 24 bits and the day of its last use, modulo 256, in 8. Zero is empty.
     slots: [u32; SLOTS_ALL],
-    new: [[Half; 2]; DIMENSIONS],
-    days: Half,
     fresh: Option<Box<Fresh>>,
 }
 
 /// What was new lately.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Fresh {
-    /// Dimension, value, first bucket.
-    values: Vec<(u8, u32, i64)>,
+    /// Dimension, value, first and last bucket.
+    values: Vec<(u8, u32, i64, i64)>,
     /// Slot of the newest bucket of `recent`.
     newest: i64,
     /// Calls with something new in each bucket, and the largest novelty of one of them.
@@ -100,7 +123,15 @@ impl Habits {
     }
 
     /// Notes calls of one context in a bucket. Says which values are used for the first time, for the fleet to hear.
-    pub fn note(&mut self, slot: i64, day: i64, calls: u32, sight: &Sight, peers: &PeerView, known: &impl Known) -> Vec<FirstUse> {
+    pub fn note(
+        &mut self,
+        (slot, day): (i64, i64),
+        calls: u32,
+        sight: &Sight,
+        rates: &NewRates,
+        peers: &PeerView,
+        known: &impl Known,
+    ) -> Vec<FirstUse> {
         let (mut novelty, mut heard) = (0.0, Vec::new());
         for (dimension, value) in sight.values.into_iter().enumerate().filter(|(_, value)| *value != 0) {
             let stamp = value << 8 | (day as u32 & 0xff);
@@ -112,8 +143,9 @@ impl Habits {
                 continue;
             }
             let fresh = self.fresh.get_or_insert_default();
-            let first = match fresh.values.iter_mut().find(|(d, v, _)| (usize::from(*d), *v) == (dimension, value)) {
-                Some((_, _, first)) => {
+            let first = match fresh.values.iter_mut().find(|(d, v, ..)| (usize::from(*d), *v) == (dimension, value)) {
+                Some((_, _, first, last)) => {
+                    *last = slot.max(*last);
                     // A late call may have been the first.
                     if slot < *first {
                         heard.push(FirstUse { dimension: dimension as u8, value, slot, instead_of: Some(*first) });
@@ -123,15 +155,15 @@ impl Habits {
                 }
                 None => {
                     if fresh.values.len() < FRESH_MAX {
-                        fresh.values.push((dimension as u8, value, slot));
+                        fresh.values.push((dimension as u8, value, slot, slot));
                         heard.push(FirstUse { dimension: dimension as u8, value, slot, instead_of: None });
                     }
                     slot
                 }
             };
             if slot - first < FRESH_BUCKETS {
-                let side = usize::from(known.is_shared(dimension, value));
-                novelty -= self.chance(dimension, side, peers).log10();
+                let side = usize::from(known.is_shared(dimension, value, slot));
+                novelty -= rates.chance(dimension, side, peers).log10();
             }
         }
         if novelty > 0.0
@@ -140,12 +172,6 @@ impl Habits {
             fresh.add(slot, calls, novelty);
         }
         heard
-    }
-
-    /// The chance that an active day of this actor has something new in this dimension.
-    fn chance(&self, dimension: usize, side: usize, peers: &PeerView) -> f64 {
-        let rate = f64::from(peers.novelty[dimension][side]);
-        ((self.new[dimension][side].get() + PEER_DAYS * rate) / (self.days.get() + PEER_DAYS)).clamp(1e-4, 1.0)
     }
 
     /// How new the last hour up to `slot` is: the most novel call, and how many there were. 0 where nothing is new.
@@ -164,40 +190,38 @@ impl Habits {
     pub fn new_dimensions(&self, slot: i64) -> impl Iterator<Item = usize> {
         let values = self.fresh.as_ref().map_or(&[][..], |fresh| &fresh.values);
         let is_new = move |dimension: usize| {
-            values.iter().any(|(d, _, first)| usize::from(*d) == dimension && (0..FRESH_BUCKETS).contains(&(slot - *first)))
+            values.iter().any(|(d, _, first, _)| usize::from(*d) == dimension && (0..FRESH_BUCKETS).contains(&(slot - *first)))
         };
         (0..DIMENSIONS).filter(move |dimension| is_new(*dimension))
     }
 
     /// Closes an active day: what was new is known from now on. On an actor's first day everything is new, which says
     /// nothing.
-    pub fn learn(&mut self, day: i64, is_first_day: bool, known: &impl Known) {
-        self.days = Half::new(self.days.get() * KEEP + 1.0);
-        let mut values: Vec<(u8, u32)> = Vec::new();
+    pub fn learn(&mut self, day: i64, is_first_day: bool, rates: &mut NewRates, known: &impl Known) {
+        rates.days = Half::new(rates.days.get() * KEEP + 1.0);
+        let mut values: Vec<(u8, u32, i64)> = Vec::new();
+        let end = (day + 1) * super::profile::BUCKETS_A_DAY;
         if let Some(fresh) = &mut self.fresh {
-            // Calls that came before midnight's end of the day only: what is newer stays new.
-            let end = (day + 1) * super::profile::BUCKETS_A_DAY;
-            values.extend(fresh.values.iter().filter(|(_, _, first)| *first < end).map(|(d, v, _)| (*d, *v)));
-            fresh.values.retain(|(_, _, first)| *first >= end);
+            // By time, not by arrival: it decides what is forgotten first.
+            fresh.values.sort_unstable_by_key(|(dimension, value, first, _)| (*first, *dimension, *value));
+            // What was first used after midnight stays new.
+            values.extend(fresh.values.iter().filter(|(_, _, first, _)| *first < end).map(|(d, v, _, last)| (*d, *v, *last)));
+            fresh.values.retain(|(_, _, first, _)| *first >= end);
         }
         for dimension in 0..DIMENSIONS {
             for side in 0..2 {
-                let is_new = |(d, v): &(u8, u32)| usize::from(*d) == dimension && usize::from(known.is_shared(dimension, *v)) == side;
+                let is_new =
+                    |(d, v, _): &(u8, u32, i64)| usize::from(*d) == dimension && usize::from(known.is_shared(dimension, *v, end)) == side;
                 let added = if !is_first_day && values.iter().any(is_new) { 1.0 } else { 0.0 };
-                self.new[dimension][side] = Half::new(self.new[dimension][side].get() * KEEP + added);
+                rates.new[dimension][side] = Half::new(rates.new[dimension][side].get() * KEEP + added);
             }
         }
-        for (dimension, value) in &values {
-            self.remember(usize::from(*dimension), *value, day);
+        for (dimension, value, last) in &values {
+            self.remember(usize::from(*dimension), *value, last.div_euclid(super::profile::BUCKETS_A_DAY));
         }
         if self.fresh.as_ref().is_some_and(|fresh| fresh.values.is_empty()) {
             self.fresh = None;
         }
-    }
-
-    /// The actor's part in how often something is new.
-    pub fn new_days(&self) -> NewDays {
-        NewDays { days: self.days.get(), new: self.new.map(|sides| sides.map(Half::get)) }
     }
 
     fn remember(&mut self, dimension: usize, value: u32, day: i64) {
@@ -236,29 +260,30 @@ mod tests {
 
     struct Nobody;
     impl Known for Nobody {
-        fn is_shared(&self, _: usize, _: u32) -> bool {
+        fn is_shared(&self, _: usize, _: u32, _: i64) -> bool {
             false
         }
     }
     struct Everybody;
     impl Known for Everybody {
-        fn is_shared(&self, _: usize, _: u32) -> bool {
+        fn is_shared(&self, _: usize, _: u32, _: i64) -> bool {
             true
         }
     }
 
-    fn settled() -> Habits {
-        let (mut habits, home) = (Habits::default(), Sight::of(["198.51.100", "us-east-1", "claude", "boto3"]));
+    fn settled() -> (Habits, NewRates) {
+        let (mut habits, mut rates, home) =
+            (Habits::default(), NewRates::default(), Sight::of(["198.51.100", "us-east-1", "claude", "boto3"]));
         for day in 0..30 {
-            habits.note(day * 288 + 100, day, 5, &home, &PeerView::default(), &Nobody);
-            habits.learn(day, day == 0, &Nobody);
+            habits.note((day * 288 + 100, day), 5, &home, &rates, &PeerView::default(), &Nobody);
+            habits.learn(day, day == 0, &mut rates, &Nobody);
         }
-        habits
+        (habits, rates)
     }
 
     fn judged(texts: [&str; DIMENSIONS]) -> f64 {
-        let mut habits = settled();
-        habits.note(30 * 288 + 100, 30, 5, &Sight::of(texts), &PeerView::default(), &Nobody);
+        let (mut habits, rates) = settled();
+        habits.note((30 * 288 + 100, 30), 5, &Sight::of(texts), &rates, &PeerView::default(), &Nobody);
         habits.novelty(30 * 288 + 105)
     }
 
@@ -273,43 +298,44 @@ mod tests {
     #[test]
     fn what_is_not_said_is_not_new_and_an_hour_later_nothing_is() {
         assert_eq!(judged(["", "us-east-1", "", ""]), 0.0);
-        let mut habits = settled();
-        habits.note(30 * 288, 30, 5, &Sight::of(["203.0.113", "", "", ""]), &PeerView::default(), &Nobody);
+        let (mut habits, rates) = settled();
+        habits.note((30 * 288, 30), 5, &Sight::of(["203.0.113", "", "", ""]), &rates, &PeerView::default(), &Nobody);
         assert!(habits.novelty(30 * 288 + 11) > 0.0 && habits.novelty(30 * 288 + 12) == 0.0);
         assert_eq!(habits.new_dimensions(30 * 288 + 3).collect::<Vec<_>>(), [0]);
     }
 
     #[test]
     fn is_known_from_the_next_day_and_heard_once() {
-        let mut habits = settled();
+        let (mut habits, mut rates) = settled();
         let away = Sight::of(["203.0.113", "us-east-1", "claude", "boto3"]);
         let first = FirstUse { dimension: 0, value: away.values[0], slot: 30 * 288 + 5, instead_of: None };
-        assert_eq!(habits.note(30 * 288 + 5, 30, 5, &away, &PeerView::default(), &Everybody), [first]);
-        assert_eq!(habits.note(30 * 288 + 6, 30, 5, &away, &PeerView::default(), &Everybody), []);
+        assert_eq!(habits.note((30 * 288 + 5, 30), 5, &away, &rates, &PeerView::default(), &Everybody), [first]);
+        assert_eq!(habits.note((30 * 288 + 6, 30), 5, &away, &rates, &PeerView::default(), &Everybody), []);
         let earlier = FirstUse { slot: 30 * 288 + 3, instead_of: Some(30 * 288 + 5), ..first };
-        assert_eq!(habits.note(30 * 288 + 3, 30, 5, &away, &PeerView::default(), &Everybody), [earlier]);
-        habits.learn(30, false, &Everybody);
-        habits.note(31 * 288, 31, 5, &away, &PeerView::default(), &Nobody);
+        assert_eq!(habits.note((30 * 288 + 3, 30), 5, &away, &rates, &PeerView::default(), &Everybody), [earlier]);
+        habits.learn(30, false, &mut rates, &Everybody);
+        habits.note((31 * 288, 31), 5, &away, &rates, &PeerView::default(), &Nobody);
         assert_eq!(habits.novelty(31 * 288), 0.0);
-        assert!(habits.new_days().new[0][1] > 0.9 && habits.new_days().new[0][0] == 0.0);
+        assert!(rates.days().new[0][1] > 0.9 && rates.days().new[0][0] == 0.0);
     }
 
     #[test]
     fn many_networks_push_out_only_the_oldest() {
-        let mut habits = settled();
-        for number in 0..7 {
+        let (mut habits, mut rates) = settled();
+        for number in 0..7i64 {
+            let away = Sight::of([&format!("net{number}"), "", "", ""]);
+            habits.note(((30 + number) * 288, 30 + number), 1, &away, &rates, &PeerView::default(), &Nobody);
             habits.note(
-                (30 + number) * 288,
-                30 + number,
+                ((30 + number) * 288, 30 + number),
                 1,
-                &Sight::of([&format!("net{number}"), "", "", ""]),
+                &Sight::of(["198.51.100", "", "", ""]),
+                &rates,
                 &PeerView::default(),
                 &Nobody,
             );
-            habits.note((30 + number) * 288, 30 + number, 1, &Sight::of(["198.51.100", "", "", ""]), &PeerView::default(), &Nobody);
-            habits.learn(30 + number, false, &Nobody);
+            habits.learn(30 + number, false, &mut rates, &Nobody);
         }
-        habits.note(40 * 288, 40, 1, &Sight::of(["198.51.100", "", "", ""]), &PeerView::default(), &Nobody);
+        habits.note((40 * 288, 40), 1, &Sight::of(["198.51.100", "", "", ""]), &rates, &PeerView::default(), &Nobody);
         assert_eq!(habits.novelty(40 * 288), 0.0);
     }
 }

@@ -12,6 +12,8 @@ pub struct Half(u16);
 impl Half {
     /// Nothing.
     pub const ZERO: Self = Self(0);
+    /// Below every number: negative infinity.
+    pub const LOWEST: Self = Self(0xff80);
 
     /// The nearest half of `value`. What is not finite becomes 0: bad numbers must not stay in a memory.
     pub const fn new(value: f64) -> Self {
@@ -21,6 +23,12 @@ impl Half {
         }
         // Round half up in the bits that are dropped; a carry into the exponent is what rounding up means.
         Self((single.to_bits().saturating_add(0x8000) >> 16) as u16)
+    }
+
+    /// The greater of this and `value`: of any order of values the same.
+    pub const fn max(self, value: f64) -> Self {
+        let other = Self::new(value);
+        if other.get() > self.get() { other } else { self }
     }
 
     /// The number.

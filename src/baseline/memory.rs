@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calibration::{Curves, DayScore};
 use super::channel::{CHANNELS, Channel, Class, Score, TAILS};
-use super::habits::{FirstUse, Habits, Known, Sight};
+use super::habits::{FirstUse, Habits, Known, NewDays, NewRates, Sight};
 use super::half::Half;
 use super::peers::PeerView;
 use super::profile::{BUCKETS_A_DAY, EFFECT_FLOOR, Profile};
@@ -26,6 +26,9 @@ const OLD_MODEL_BUCKETS: i64 = HOUR / BUCKET;
 /// Added to a pace before its ratio is taken.
 const PACE_FLOOR: f64 = 5.0;
 
+/// No day was begun: 1970 has no Bedrock.
+const NO_DAY: i32 = 0;
+
 /// The last day whose lessons a moment is judged by.
 pub const fn last_known_day(slot: i64) -> i64 {
     (slot - MODEL_SWITCH / BUCKET).div_euclid(BUCKETS_A_DAY) - 1
@@ -41,6 +44,7 @@ pub fn last_known_day_at(time: EventTime) -> i64 {
 struct Model {
     profile: Profile,
     tails: [Tail; TAILS],
+    rates: NewRates,
     /// Active days that were learned.
     days: u16,
 }
@@ -48,20 +52,24 @@ struct Model {
 /// A day that is not over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct OpenDay {
-    day: i64,
+    day: i32,
     /// Calls by hour.
     hours: [u32; 24],
     /// Highest raw value by channel.
-    highest: [f32; TAILS],
+    highest: [Half; TAILS],
     /// Highest surprise by channel, highest of all together, and the rarity of that.
-    surprises: [f32; CHANNELS],
-    together: f32,
-    rarity: f32,
+    surprises: [Half; CHANNELS],
+    together: Half,
+    rarity: Half,
 }
 
 impl OpenDay {
     fn starting(day: i64) -> Self {
-        Self { day, highest: [f32::NEG_INFINITY; TAILS], ..Self::default() }
+        Self { day: day as i32, highest: [Half::LOWEST; TAILS], ..Self::default() }
+    }
+
+    const fn day(&self) -> i64 {
+        self.day as i64
     }
 
     fn is_active(&self) -> bool {
@@ -75,7 +83,7 @@ struct ClosedDay {
     day: i32,
     class: Class,
     surprises: [Half; CHANNELS],
-    together: f32,
+    together: Half,
     rarity: Half,
     busiest_hour: u32,
 }
@@ -93,15 +101,15 @@ pub struct Baseline {
     closed: ClosedDay,
     habits: Habits,
     /// Last day that `model` has learned, idle ones too.
-    learned: i64,
+    learned: i32,
     /// Busiest hour of the last days, `[day mod 28]`.
     busiest: [Half; PLOT_DAYS],
     /// Newest hour in which the actor counted into its crowd, and for it and the seven before: bit n of the first byte for
     /// unusual, of the second for paced.
     crowd_hour: i32,
     crowd_bits: [u8; 2],
-    /// The first day, once any was begun.
-    first_day: Option<i32>,
+    /// The first day, once any was begun; else [`NO_DAY`].
+    first_day: i32,
     /// Whether the next day that is learned counts as it is: somebody has said that it is how things are now.
     is_acknowledged: bool,
 }
@@ -111,16 +119,29 @@ pub struct Baseline {
 pub struct Reference<'a, K> {
     /// The peers.
     pub peers: &'a PeerView,
+    /// The peers as of the last counted day, and of the one before; and which day that is.
+    pub views: [&'a PeerView; 2],
+    /// The last counted day.
+    pub counted: i64,
     /// The fleet's curves.
     pub curves: &'a Curves,
     /// Values that others use.
     pub known: K,
+    /// Days on which nobody did anything: an outage of the records, more likely than of the company.
+    pub silent: &'a [i32],
     /// Rarity that the crowd of the hours before takes away.
     pub discount: f64,
     /// Rarity that is added for newcomers, of whom little can be known.
     pub newcomer_bonus: f64,
     /// Whether the actor is a machine.
     pub is_machine: bool,
+}
+
+impl<'a, K> Reference<'a, K> {
+    /// The peers by which a day is learned: those of the day before, whenever it is learned.
+    fn peers_of(&self, day: i64) -> &'a PeerView {
+        self.views[usize::from(self.counted > day - 1)]
+    }
 }
 
 /// What a moment was compared with, for the sentence.
@@ -141,7 +162,7 @@ pub struct Comparison {
 }
 
 /// Whether a moment counts into the crowd: unusual, and paced, each once an hour.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Joins {
     /// Unusual for the first time in this hour.
     pub unusual: bool,
@@ -150,19 +171,31 @@ pub struct Joins {
 }
 
 impl Baseline {
-    /// Takes calls of one context in. Says which values of it are used for the first time.
+    /// Takes calls of one context in. Says which values of it are used for the first time. Without `learns` they count in
+    /// the windows of this moment and teach nothing.
     ///
     /// # Errors
     /// [`TooOld`] where they are too late for any window; nothing is changed then.
-    pub fn add<K: Known>(&mut self, slot: i64, calls: u32, sight: &Sight, reference: &Reference<'_, K>) -> Result<Vec<FirstUse>, TooOld> {
+    pub fn add<K: Known>(
+        &mut self,
+        slot: i64,
+        calls: u32,
+        sight: &Sight,
+        reference: &Reference<'_, K>,
+        learns: bool,
+    ) -> Result<Vec<FirstUse>, TooOld> {
         let day = slot.div_euclid(BUCKETS_A_DAY);
         self.begin(day, slot, reference);
         self.track.add(slot, calls)?;
+        if !learns {
+            return Ok(Vec::new());
+        }
         if let Some(open) = self.open_day(day) {
             let hour = &mut open.hours[(slot.rem_euclid(BUCKETS_A_DAY) / 12) as usize];
             *hour = hour.saturating_add(calls);
         }
-        Ok(self.habits.note(slot, day, calls, sight, reference.peers, &reference.known))
+        let rates = self.model_at(slot).rates;
+        Ok(self.habits.note((slot, day), calls, sight, &rates, reference.peers, &reference.known))
     }
 
     /// Slots whose score calls in `slot` may have changed: itself and those after it in which the actor was active.
@@ -173,12 +206,15 @@ impl Baseline {
 
     /// Makes the day of `slot` the present one where it is newer, and closes days whose lessons `slot` is judged by.
     fn begin<K: Known>(&mut self, day: i64, slot: i64, reference: &Reference<'_, K>) {
-        if self.first_day.is_none() {
-            self.first_day = Some(day as i32);
+        if self.first_day == NO_DAY {
+            self.first_day = day as i32;
             self.today = OpenDay::starting(day);
-            self.learned = day - 1;
+            self.learned = day as i32 - 1;
         }
-        if day > self.today.day {
+        if day < self.today.day() && self.yesterday.is_none() {
+            self.reopen(day);
+        }
+        if day > self.today.day() {
             let over = std::mem::replace(&mut self.today, OpenDay::starting(day));
             if over.is_active() {
                 // Two days cannot be open: the older one is over for certain.
@@ -189,8 +225,10 @@ impl Baseline {
             }
         }
         let known = last_known_day(slot);
-        if known > self.learned {
+        if known > self.learned() {
             let is_near_switch = slot < (known + 1) * BUCKETS_A_DAY + MODEL_SWITCH / BUCKET + OLD_MODEL_BUCKETS;
+            // What the call before the switch would have learned comes first: it may come later.
+            self.learn_until(known - 1, reference);
             self.before = is_near_switch.then(|| Box::new(self.model.clone()));
             self.learn_until(known, reference);
         } else if self.before.is_some() && slot.rem_euclid(BUCKETS_A_DAY) >= MODEL_SWITCH / BUCKET + OLD_MODEL_BUCKETS + super::track::REACH
@@ -199,69 +237,90 @@ impl Baseline {
         }
     }
 
-    /// Learns all days up to `day`, for whoever closes days without a call.
-    pub fn learn_until<K: Known>(&mut self, day: i64, reference: &Reference<'_, K>) {
-        if self.first_day.is_none() || day <= self.learned {
+    /// Opens the day before today for a call that comes late, where nothing of it was seen in order.
+    fn reopen(&mut self, day: i64) {
+        if self.model.days == 0 && day < i64::from(self.first_day) && self.learned() + 1 == i64::from(self.first_day) {
+            (self.first_day, self.learned) = (day as i32, day as i32 - 1);
+        }
+        if day > self.learned() {
+            self.yesterday = Some(Box::new(OpenDay::starting(day)));
+        }
+    }
+
+    /// Learns all days up to `day`.
+    fn learn_until<K: Known>(&mut self, day: i64, reference: &Reference<'_, K>) {
+        self.learn_active(day, reference);
+        self.idle_until(day, reference.silent);
+    }
+
+    /// Learns the active days up to `day`, for whoever closes days without a call. Idle ones wait for the next call: it is
+    /// known by then whether they were everybody's.
+    pub fn learn_active<K: Known>(&mut self, day: i64, reference: &Reference<'_, K>) {
+        if self.first_day == NO_DAY || day <= self.learned() {
             return;
         }
-        if self.today.day <= day && self.today.is_active() {
+        if self.today.day() <= day && self.today.is_active() {
             if let Some(older) = self.yesterday.take() {
                 self.learn_day(&older, reference);
             }
             let over = std::mem::replace(&mut self.today, OpenDay::starting(day + 1));
             self.learn_day(&over, reference);
-        } else if let Some(over) = self.yesterday.take_if(|open| open.day <= day) {
+        } else if let Some(over) = self.yesterday.take_if(|open| open.day() <= day) {
             self.learn_day(&over, reference);
         }
-        self.idle_until(day);
     }
 
-    fn idle_until(&mut self, day: i64) {
-        if day > self.learned {
-            self.model.profile.learn_idle(self.learned + 1, day);
-            for idle in (self.learned + 1).max(day - PLOT_DAYS as i64 + 1)..=day {
+    fn idle_until(&mut self, day: i64, silent: &[i32]) {
+        if day > self.learned() {
+            self.model.profile.learn_idle(self.learned() + 1, day, silent);
+            for idle in (self.learned() + 1).max(day - PLOT_DAYS as i64 + 1)..=day {
                 self.busiest[idle.rem_euclid(PLOT_DAYS as i64) as usize] = Half::ZERO;
             }
-            self.learned = day;
+            self.learned = day as i32;
         }
     }
 
     fn learn_day<K: Known>(&mut self, open: &OpenDay, reference: &Reference<'_, K>) {
-        if open.day <= self.learned {
+        if open.day() <= self.learned() {
             return;
         }
-        self.idle_until(open.day - 1);
+        self.idle_until(open.day() - 1, reference.silent);
         let (days, fully) = (self.model.days, std::mem::take(&mut self.is_acknowledged));
         let busiest_hour = open.hours.iter().copied().max().unwrap_or(0);
         self.closed = ClosedDay {
-            day: open.day as i32,
+            day: open.day,
             class: Class::of(reference.is_machine, days),
-            surprises: open.surprises.map(|surprise| Half::new(f64::from(surprise))),
+            surprises: open.surprises,
             together: open.together,
-            rarity: Half::new(f64::from(open.rarity)),
+            rarity: open.rarity,
             busiest_hour,
         };
-        self.model.profile.learn(open.day, &open.hours, days, reference.peers, fully);
+        let peers = reference.peers_of(open.day());
+        self.model.profile.learn(open.day(), &open.hours, days, peers, fully);
         for (channel, tail) in self.model.tails.iter_mut().enumerate() {
-            tail.learn(f64::from(open.highest[channel]), days, &reference.peers.tails[channel], fully);
+            tail.learn(open.highest[channel].get(), days, &peers.tails[channel], fully);
         }
-        self.habits.learn(open.day, days == 0, &reference.known);
-        self.busiest[open.day.rem_euclid(PLOT_DAYS as i64) as usize] = Half::new(f64::from(busiest_hour));
+        self.habits.learn(open.day(), days == 0, &mut self.model.rates, &reference.known);
+        self.busiest[open.day().rem_euclid(PLOT_DAYS as i64) as usize] = Half::new(f64::from(busiest_hour));
         self.model.days = days.saturating_add(1);
         self.learned = open.day;
     }
 
+    fn learned(&self) -> i64 {
+        i64::from(self.learned)
+    }
+
     fn open_day(&mut self, day: i64) -> Option<&mut OpenDay> {
-        if self.today.day == day {
+        if self.today.day() == day {
             return Some(&mut self.today);
         }
-        self.yesterday.as_deref_mut().filter(|open| open.day == day)
+        self.yesterday.as_deref_mut().filter(|open| open.day() == day)
     }
 
     /// The model that judges `slot`.
     fn model_at(&self, slot: i64) -> &Model {
         match &self.before {
-            Some(before) if last_known_day(slot) < self.learned => before,
+            Some(before) if last_known_day(slot) < self.learned() => before,
             _ => &self.model,
         }
     }
@@ -296,24 +355,25 @@ impl Baseline {
             score.channels[channel] = rarity as f32;
             sum += rarity.powi(4);
         }
-        score.together = (sum.sqrt().sqrt() - reference.discount).max(0.0);
+        score.alone = sum.sqrt().sqrt();
+        score.together = (score.alone - reference.discount).max(0.0);
         let bonus = if class == Class::Newcomer { reference.newcomer_bonus } else { 0.0 };
         score.rarity = reference.curves.together(class).rarity(score.together) + bonus;
         if learns && let Some(open) = self.open_day(slot.div_euclid(BUCKETS_A_DAY)) {
             for (highest, value) in open.highest.iter_mut().zip(values) {
-                *highest = highest.max(value as f32);
+                *highest = highest.max(value);
             }
             for (highest, surprise) in open.surprises.iter_mut().zip(surprises) {
-                *highest = highest.max(surprise as f32);
+                *highest = highest.max(surprise);
             }
-            open.together = open.together.max(score.together as f32);
-            open.rarity = open.rarity.max(score.rarity as f32);
+            open.together = open.together.max(score.together);
+            open.rarity = open.rarity.max(score.rarity);
         }
         score
     }
 
     /// Whether a judged moment counts into its hour's crowd for the first time.
-    pub fn join_crowd(&mut self, slot: i64, score: &Score, discount: f64) -> Joins {
+    pub fn join_crowd(&mut self, slot: i64, score: &Score) -> Joins {
         let hour = slot.div_euclid(12) as i32;
         let ahead = hour - self.crowd_hour;
         if ahead > 0 {
@@ -321,10 +381,7 @@ impl Baseline {
             self.crowd_hour = hour;
         }
         let mut joined = [false; 2];
-        let reaches = [
-            score.together + discount >= super::crowd::UNUSUAL,
-            f64::from(score.channels[Channel::Steady as usize]) >= super::crowd::PACED,
-        ];
+        let reaches = [score.alone >= super::crowd::UNUSUAL, f64::from(score.channels[Channel::Steady as usize]) >= super::crowd::PACED];
         for (which, reaches) in reaches.into_iter().enumerate() {
             let bit = 1u8.checked_shl((self.crowd_hour - hour).max(0) as u32).unwrap_or(0);
             joined[which] = reaches && self.crowd_bits[which] & bit == 0 && bit != 0;
@@ -352,7 +409,7 @@ impl Baseline {
     /// Busiest hour of each of the last 28 learned days, the oldest first.
     pub fn plot(&self) -> [u32; PLOT_DAYS] {
         std::array::from_fn(|n| {
-            let day = self.learned - PLOT_DAYS as i64 + 1 + n as i64;
+            let day = self.learned() - PLOT_DAYS as i64 + 1 + n as i64;
             self.busiest[day.rem_euclid(PLOT_DAYS as i64) as usize].get() as u32
         })
     }
@@ -364,7 +421,7 @@ impl Baseline {
 
     /// Whether the actor was seen on `day` or before.
     pub fn was_seen(&self, day: i64) -> bool {
-        self.first_day.is_some_and(|first| i64::from(first) <= day)
+        self.first_day != NO_DAY && i64::from(self.first_day) <= day
     }
 
     /// Somebody has said that what is unusual about the actor is how it is from now on: the present day teaches fully.
@@ -383,7 +440,7 @@ impl Baseline {
         (i64::from(closed.day) == day).then(|| DayScore {
             class: closed.class,
             surprises: closed.surprises.map(Half::get),
-            together: f64::from(closed.together),
+            together: closed.together.get(),
             rarity: closed.rarity.get(),
             tie,
         })
@@ -399,9 +456,14 @@ impl Baseline {
         Class::of(is_machine, self.model.days)
     }
 
-    /// What the actor teaches its peers.
-    pub fn lesson(&self) -> Option<super::profile::Lesson> {
-        if self.model.days == 0 { None } else { self.model.profile.lesson() }
+    /// What the actor teaches its peers about the days up to `day`, idle ones too, whether its next call has come or not.
+    pub fn lesson(&self, day: i64, silent: &[i32]) -> Option<super::profile::Lesson> {
+        if self.model.days == 0 {
+            return None;
+        }
+        let mut profile = self.model.profile.clone();
+        profile.learn_idle(self.learned() + 1, day, silent);
+        profile.lesson()
     }
 
     /// The tails.
@@ -409,8 +471,8 @@ impl Baseline {
         &self.model.tails
     }
 
-    /// What is new and known.
-    pub const fn habits(&self) -> &Habits {
-        &self.habits
+    /// How often something is new.
+    pub fn new_days(&self) -> NewDays {
+        self.model.rates.days()
     }
 }

@@ -54,7 +54,7 @@ impl Default for PeerView {
 }
 
 /// Sums over the actors of a cohort. A new one is filled each day.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct PeerSums {
     members: u32,
     level: i64,

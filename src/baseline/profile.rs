@@ -148,13 +148,16 @@ impl Profile {
         self.level += (weight * ((total + 0.1).ln() - f64::from(self.level))) as f32;
     }
 
-    /// Learns that nothing was done from day `first` to day `last`.
-    pub fn learn_idle(&mut self, first: i64, last: i64) {
+    /// Learns that nothing was done from day `first` to day `last`; `silent` days, on which nobody did anything, teach
+    /// nothing.
+    pub fn learn_idle(&mut self, first: i64, last: i64, silent: &[i32]) {
         let total = (last - first + 1).max(0);
         // Whole weeks have five and two; the rest is looked at.
         let weeks = total / 7;
         let mut count = [weeks * 5, weeks * 2];
         (first + weeks * 7..=last).for_each(|day| count[day_class(day)] += 1);
+        let silent = silent.iter().map(|day| i64::from(*day)).filter(|day| (first..=last).contains(day));
+        silent.for_each(|day| count[day_class(day)] -= 1);
         for (class, days) in count.into_iter().enumerate().filter(|(_, days)| *days > 0) {
             self.fade(class, days.min(10_000) as i32);
         }
@@ -213,7 +216,7 @@ mod tests {
                 profile.learn(day, &office(calls), learned, &peers, false);
                 learned += 1;
             } else {
-                profile.learn_idle(day, day);
+                profile.learn_idle(day, day, &[]);
             }
         }
         profile
@@ -259,10 +262,13 @@ mod tests {
         let after_wild = profile.expected_hour(MONDAY * BUCKETS_A_DAY + 120, 23, &peers);
         assert!(after_wild < before * 2.0, "{before} {after_wild}");
         let mut fading = profile.clone();
-        fading.learn_idle(31, 31 + 364);
+        fading.learn_idle(31, 31 + 364, &[]);
         assert!(fading.expected_hour(MONDAY * BUCKETS_A_DAY + 120, 23, &peers) < after_wild);
         let mut by_day = profile.clone();
-        (31..=31 + 364).for_each(|day| by_day.learn_idle(day, day));
+        (31..=31 + 364).for_each(|day| by_day.learn_idle(day, day, &[]));
+        let mut silent = profile.clone();
+        silent.learn_idle(31, 40, &(31..=40).collect::<Vec<i32>>());
+        assert_eq!(silent, profile);
         assert!((by_day.days[0].get() / fading.days[0].get() - 1.0).abs() < 0.05);
     }
 }

@@ -15,20 +15,23 @@ pub const REACH: i64 = 12;
 /// not depend on how far the newest bucket is ahead.
 pub const RUN_MAX: u32 = 115;
 
-/// Counts of the last [`BUCKETS`] buckets and activity of the last 128. 152 bytes.
+/// Most calls of a bucket that are told apart (218 a second); beyond it there is nothing left to find out.
+pub const COUNT_MAX: u32 = u16::MAX as u32;
+
+/// Counts of the last [`BUCKETS`] buckets and activity of the last 128. 88 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Track {
     /// Slot number of the newest bucket.
     newest: i64,
     /// `counts[slot mod BUCKETS]`.
-    counts: [u32; BUCKETS],
-    /// Bit n: any call in bucket `newest - n`.
-    active: u128,
+    counts: [u16; BUCKETS],
+    /// Bit n of the two together, low half first: any call in bucket `newest - n`.
+    active: [u64; 2],
 }
 
 impl Default for Track {
     fn default() -> Self {
-        Self { newest: i64::MIN / 4, counts: [0; BUCKETS], active: 0 }
+        Self { newest: i64::MIN / 4, counts: [0; BUCKETS], active: [0; 2] }
     }
 }
 
@@ -43,8 +46,8 @@ impl Track {
             return Err(TooOld);
         }
         let count = &mut self.counts[index(slot)];
-        *count = count.saturating_add(calls);
-        self.active |= 1 << (self.newest - slot);
+        *count = count.saturating_add(calls.min(COUNT_MAX) as u16);
+        self.set_bits(self.bits() | 1 << (self.newest - slot));
         Ok(())
     }
 
@@ -56,7 +59,7 @@ impl Track {
     /// Calls of one bucket; 0 for those that are not kept.
     pub fn count(&self, slot: i64) -> u32 {
         let is_kept = slot <= self.newest && slot > self.newest - BUCKETS as i64;
-        if is_kept { self.counts[index(slot)] } else { 0 }
+        if is_kept { u32::from(self.counts[index(slot)]) } else { 0 }
     }
 
     /// Calls of the `buckets` buckets up to `slot`.
@@ -77,9 +80,18 @@ impl Track {
         if !(0..=REACH).contains(&behind) {
             return 0;
         }
-        let bits = self.active >> behind;
+        let bits = self.bits() >> behind;
         let filled = bits | (bits >> 1 & bits << 1);
         filled.trailing_ones().min(RUN_MAX)
+    }
+
+    /// Two halves, because a `u128` would be aligned to 16 bytes.
+    fn bits(&self) -> u128 {
+        u128::from(self.active[0]) | u128::from(self.active[1]) << 64
+    }
+
+    fn set_bits(&mut self, bits: u128) {
+        self.active = [bits as u64, (bits >> 64) as u64];
     }
 
     fn advance(&mut self, slot: i64) {
@@ -92,7 +104,7 @@ impl Track {
         } else {
             (self.newest + 1..=slot).for_each(|skipped| self.counts[index(skipped)] = 0);
         }
-        self.active = if gap >= 128 { 0 } else { self.active << gap };
+        self.set_bits(if gap >= 128 { 0 } else { self.bits() << gap });
         self.newest = slot;
     }
 }

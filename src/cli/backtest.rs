@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod counts;
+pub mod labels;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -13,11 +14,12 @@ use serde_json::json;
 
 use super::output::progress;
 use super::{Exit, Failure, load_settings};
+use crate::backtest::score::Scorer;
 use crate::backtest::{Backtest, BacktestCounts, Raised, Said, Scored};
 use crate::baseline::{Campaign, Channel, FleetSettings};
 use crate::clock::moment;
 use crate::stats::ring::BUCKET;
-use crate::time::EventTime;
+use crate::time::{DAY, EventTime};
 use compare::Alerted;
 use counts::CountsReader;
 
@@ -49,6 +51,12 @@ pub struct BacktestArgs {
     /// The same configuration with another budget: says which alerts it would gain, lose and keep
     #[arg(long, value_name = "N", value_parser = parse_budget)]
     compare_budget: Option<f64>,
+    /// Labelled attacks, as CSV identity,start,end,kind,event: says how many would have been found
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// First day that is scored against labels; before it is learning
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_day, requires = "labels")]
+    from: Option<i64>,
     /// Write alerts here, one JSON object a line
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -62,26 +70,36 @@ fn parse_budget(text: &str) -> Result<f64, String> {
     if (0.001..=500.0).contains(&budget) { Ok(budget) } else { Err("give 0.001 to 500 per 1,000 identity-days".to_owned()) }
 }
 
+fn parse_day(text: &str) -> Result<i64, String> {
+    let time = EventTime::parse(&format!("{text}T00:00:00Z")).ok_or("give a day like 2026-02-16")?;
+    Ok(time.slot(DAY))
+}
+
 /// Runs the command.
 pub fn backtest(args: &BacktestArgs) -> Result<Exit, Failure> {
     let Input::Counts = args.input;
     let settings = fleet_settings(args.config.as_deref(), args.budget)?;
     let other = match (&args.compare, args.compare_budget) {
         (Some(path), _) => Some(fleet_settings(Some(path), None)?),
-        (None, Some(budget)) => Some(FleetSettings { budget: budget / 1_000.0, ..settings.clone() }),
+        (None, Some(budget)) => Some(FleetSettings { budget: budget / 1_000.0, ..settings }),
         (None, None) => None,
     };
     let started = moment();
     let mut outputs = Outputs::open(args)?;
-    let (first, tally) = run(&args.data, settings.clone(), |said| outputs.write(said))?;
+    let labels = args.labels.as_deref().map(labels::read).transpose()?;
+    let mut scorer = labels.map(|labels| Scorer::new(labels, args.from.unwrap_or(0)));
+    let (first, tally) = run(&args.data, settings.clone(), scorer.as_mut(), |said| outputs.write(said))?;
     outputs.finish()?;
     tally.tell(&args.data);
     if first.counts.rows == 0 {
         return Err(Failure::new(Exit::NothingDecodable, format_args!("{}: no row could be read", args.data.display())));
     }
     eprintln!("{}", spoken(&first, &settings, started.elapsed().as_secs_f64()));
+    if let Some(scorer) = &scorer {
+        print!("{}", labels::table(scorer, &settings));
+    }
     if let Some(other_settings) = other {
-        let (second, _) = run(&args.data, other_settings.clone(), |_| Ok(()))?;
+        let (second, _) = run(&args.data, other_settings.clone(), None, |_| Ok(()))?;
         print!("{}", compare::table(&first, &settings, &second, &other_settings));
     }
     Ok(Exit::Ok)
@@ -126,13 +144,23 @@ impl Bad {
     }
 }
 
-fn run(path: &Path, settings: FleetSettings, mut write: impl FnMut(&Said) -> Result<(), Failure>) -> Result<(Outcome, Bad), Failure> {
+fn run(
+    path: &Path,
+    settings: FleetSettings,
+    mut scorer: Option<&mut Scorer>,
+    mut write: impl FnMut(&Said) -> Result<(), Failure>,
+) -> Result<(Outcome, Bad), Failure> {
     let mut reader = CountsReader::open(path)?;
     let bar = progress(std::fs::metadata(path).map_or(0, |meta| meta.len()), "backtest");
     bar.enable_steady_tick(Duration::from_millis(200));
     let mut backtest = Backtest::new(settings);
     let (mut alerted, mut failed) = (Vec::new(), Ok(()));
-    let mut said = |said: Said| {
+    let mut take = |said: Said, scorer: Option<&mut Scorer>| {
+        match (&said, scorer) {
+            (Said::Score(scored), Some(scorer)) => scorer.score(&scored.identity, scored.slot, scored.score.rarity),
+            (Said::Campaign(campaign), Some(scorer)) => scorer.campaign(campaign),
+            (Said::Score(_) | Said::Campaign(_) | Said::Alert(_), _) => {}
+        }
         alerted.extend(Alerted::of(&said));
         if failed.is_ok() {
             failed = write(&said);
@@ -140,13 +168,16 @@ fn run(path: &Path, settings: FleetSettings, mut write: impl FnMut(&Said) -> Res
     };
     let mut rows = 0u64;
     while let Some(row) = reader.next_row()? {
-        backtest.handle(row, &mut said);
+        if let Some(scorer) = scorer.as_deref_mut() {
+            scorer.see(&row.identity, &row.group, row.slot);
+        }
+        backtest.handle(row, &mut |said| take(said, scorer.as_deref_mut()));
         rows += 1;
         if rows.is_multiple_of(16_384) {
             bar.set_position(reader.bytes_read());
         }
     }
-    backtest.finish(&mut said);
+    backtest.finish(&mut |said| take(said, scorer.as_deref_mut()));
     failed?;
     bar.finish_and_clear();
     let outcome = Outcome { counts: *backtest.counts(), identities: backtest.identities(), alerted };

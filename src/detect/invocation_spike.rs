@@ -1,84 +1,47 @@
-//! `invocation-spike`: far more calls than the actor's own history explains.
+//! `invocation-spike`: a moment that is rare for this actor, its peers and the fleet.
 //!
-//! For two windows (10 minutes, 1 hour) the largest count of a day is learned as `ln(1 + peak)`: a decayed mean and
-//! spread of the actor's own active days, blended with its peers' (department × human or machine), which weigh as much as
-//! a few days. A window fires when its count
+//! [`crate::baseline`] has the method: six channels (calls in ten minutes and in an hour, a pace that is kept up, activity
+//! without a pause, odd hours, new contexts), read as a rarity that is compared with a budget of false alerts. Here a call
+//! becomes a count and a rarity becomes a finding: once when a story begins, again when it is ten times rarer or unusual in
+//! another way.
 //!
-//! 1. reaches the effect floor: rare is not enough, it must matter;
-//! 2. exceeds `exp(mean + k·spread)`, the limit;
-//! 3. exceeds 1.5 times the highest peak of the last 28 active days.
-//!
-//! Without history of the actor or of peers it stays silent and says so in the counters: no false calm, no false alarm.
-//! Windows are in event time, late events are counted into their own bucket and every window that holds it is looked at
-//! again, so the order of arrival within lateness changes nothing.
+//! Says nothing until two weeks of days were counted: before that a rarity means nothing. Cannot see: twice or three times
+//! the calls of a service that is busy around the clock; what grows slower than weeks; an actor that was seen for the first
+//! time and does what its peers do.
 
 mod sentence;
 
+use std::net::Ipv6Addr;
+
+use xxhash_rust::xxh3::xxh3_64;
+
 pub use sentence::{claim, sentence};
 
-use crate::baseline::FleetSettings;
-use crate::finding::{Confidence, DetectorId, Finding, Fingerprint, Severity, Signal};
-use crate::state::ActorState;
-use crate::state::actor::WINDOWS;
-use crate::stats::ring::BUCKET;
-use crate::stats::{CohortView, DailyPeaks};
-use crate::time::{DAY, EventTime};
-
 use super::{Context, Detector, Judged};
+use crate::baseline::story::Step;
+use crate::baseline::{Campaign, Channel, FleetSettings, Score, Sight};
+use crate::finding::{BaselineNote, Confidence, DetectorId, Finding, Fingerprint, Severity, Signal};
+use crate::identity::{ActorKey, ActorKind};
+use crate::observation::Call;
+use crate::state::ActorState;
+use crate::stats::ring::BUCKET;
+use crate::time::{EventTime, HOUR};
 
-/// Window lengths in buckets of five minutes, and how they are called.
-const WINDOW_BUCKETS: [(usize, &str); WINDOWS] = [(2, "10 minutes"), (12, "1 hour")];
-const BUCKETS_A_DAY: i64 = DAY / BUCKET;
-/// After this many buckets (6 h) without a report the next one begins a new story.
-const STORY_BUCKETS: i64 = 72;
-/// A count must exceed the highest known peak by this factor.
-const ABOVE_HIGHEST: f64 = 1.5;
-/// Further findings of one window come with this growth, or in a new bucket.
-const REPORT_GROWTH: f64 = 1.25;
+/// Active days from which an actor is judged by itself rather than by its peers.
+const OWN_DAYS: u16 = 7;
+/// Rarity above the threshold from which it is worth waking somebody.
+const HIGH: f64 = 1.0;
 
 /// Settings of `invocation-spike`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SpikeSettings {
-    /// Fewest calls in 10 minutes that may fire; an hour needs three times as many.
-    pub floor: u32,
-    /// `k`: spreads above the usual peak. 4 keeps a log-normal actor's false alarms under one in 30,000 days a window.
-    pub spreads: f64,
-    /// Active days of history from which an actor is judged without peers.
-    pub days_min: u32,
-    /// How many days of history the peers' numbers weigh.
-    pub peer_days: f64,
     /// Budget and what goes with it.
     pub fleet: FleetSettings,
 }
 
-impl Default for SpikeSettings {
-    fn default() -> Self {
-        Self { floor: 40, spreads: 4.0, days_min: 7, peer_days: 4.0, fleet: FleetSettings::default() }
-    }
-}
-
 /// The detector.
-#[derive(Clone, Debug)]
-pub struct InvocationSpike {
-    settings: SpikeSettings,
-}
-
-impl InvocationSpike {
-    /// A detector with these settings.
-    pub const fn new(settings: SpikeSettings) -> Self {
-        Self { settings }
-    }
-}
-
-/// What a window was compared with.
-struct Judgement {
-    observed: u32,
-    end_slot: i64,
-    window: usize,
-    limit: f64,
-    usual: f64,
-    highest: u32,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct InvocationSpike;
 
 impl Detector for InvocationSpike {
     fn judge(&self, judged: &Judged<'_>, actor: &mut ActorState, context: &Context<'_>, out: &mut Vec<Signal>) {
@@ -86,111 +49,163 @@ impl Detector for InvocationSpike {
         if !invocation.counts() {
             return;
         }
-        let time = invocation.time;
+        let slot = invocation.time.slot(BUCKET);
         actor.calls += 1;
-        // Older than the ring: counted as a call, too late for any window.
-        let Ok(slot) = actor.spike.ring.add(time) else { return };
-        let largest = WINDOW_BUCKETS.map(|(buckets, _)| actor.spike.ring.largest_around(slot, buckets));
-        if judged.trusted {
-            note(actor, slot);
+        let reference = context.fleet.reference(actor.cohort, slot);
+        // Older than any window: counted as a call, and nothing more.
+        let Ok(first_uses) = actor.baseline.add(slot, 1, &sight(judged.call), &reference, judged.trusted) else { return };
+        let mut note = BaselineNote { cohort: actor.cohort, first_uses, joins: Vec::new() };
+        for touched in actor.baseline.touched(slot) {
+            let reference = context.fleet.reference(actor.cohort, touched);
+            let score = actor.baseline.judge(touched, &reference, judged.trusted);
+            let joins = actor.baseline.join_crowd(touched, &score);
+            if joins.unusual || joins.paced {
+                note.joins.push((touched.div_euclid(HOUR / BUCKET), joins));
+            }
+            if context.fleet.alerts(&score)
+                && let Some(step) = actor.story.hear(touched, &score)
+            {
+                out.push(Signal::Finding(Box::new(finding(judged, actor, context, touched, &score, step))));
+            }
         }
-        if largest[0].0 < self.settings.floor && largest[1].0 < self.floor(1) {
-            return;
-        }
-        let peers = context.cohorts.peers(actor.department.as_ref(), actor.key.kind.is_machine(), time);
-        let worst = (0..WINDOWS)
-            .filter_map(|window| self.judge_window(window, largest[window], actor, peers, time))
-            .reduce(|a, b| if f64::from(b.observed) / b.limit > f64::from(a.observed) / a.limit { b } else { a });
-        if let Some(judgement) = worst {
-            self.report(judged, actor, &judgement, peers, out);
+        if !note.is_empty() {
+            out.push(Signal::Baseline(Box::new(note)));
         }
     }
 }
 
-/// Notes the largest windows that hold `slot` for the day that they end in, and where midnight is within reach for both
-/// days, so that the order of arrival does not decide which day learns them.
-fn note(actor: &mut ActorState, slot: i64) {
-    let day = slot.div_euclid(BUCKETS_A_DAY);
-    let midnight = (day + 1) * BUCKETS_A_DAY;
-    let ring = &actor.spike.ring;
-    let today = WINDOW_BUCKETS.map(|(buckets, _)| ring.largest_ending(slot, (slot + buckets as i64 - 1).min(midnight - 1), buckets).0);
-    let tomorrow = WINDOW_BUCKETS.map(|(buckets, _)| ring.largest_ending(midnight, slot + buckets as i64 - 1, buckets).0);
-    actor.spike.note(day, today);
-    if tomorrow.iter().any(|sum| *sum > 0) {
-        actor.spike.note(day + 1, tomorrow);
+fn finding(judged: &Judged<'_>, actor: &mut ActorState, context: &Context<'_>, slot: i64, score: &Score, step: Step) -> Finding {
+    let reference = context.fleet.reference(actor.cohort, slot);
+    let numbers = actor.baseline.comparison(slot, reference.peers);
+    let sample = reference.curves.together(actor.baseline.class(reference.is_machine)).days();
+    if step == Step::Start {
+        actor.before_story = actor.calls.saturating_sub(u64::from(numbers.calls[2]).max(1));
+    }
+    let (channel, key) = (score.leading(), &actor.key);
+    let fingerprint = Fingerprint::of(DetectorId::InvocationSpike, &[key.kind.label(), &key.name]);
+    let mut finding = judged.finding(DetectorId::InvocationSpike, fingerprint);
+    let alerts_from = context.fleet.settings().alerts_from();
+    finding.severity = if score.rarity >= alerts_from + HIGH { Severity::High } else { Severity::Medium };
+    finding.confidence = if numbers.days >= OWN_DAYS { Confidence::High } else { Confidence::Medium };
+    let who = finding.who.spoken();
+    finding.title = format!("Invocation spike: {who}, {}", in_short(channel, &numbers));
+    let news = new_things(channel, &actor.baseline.new_dimensions(slot));
+    finding.explanation = format!("{who}: {}{news}.", sentence(channel, &numbers, reference.peers.busiest_hour, score.rarity, sample));
+    // Ten times rarer is news in the same channel.
+    let rarer = if step == Step::Rarer { format!(", 10^-{:.0}", score.rarity.floor()) } else { String::new() };
+    finding.channel = format!("{}{rarer}", channel.label());
+    finding.onset = EventTime::from_unix(actor.story.onset() * BUCKET);
+    finding.story_events = Some(actor.calls.saturating_sub(actor.before_story));
+    finding.techniques.push("T1496.004".to_owned());
+    finding
+        .with_number("calls_5m", f64::from(numbers.calls[0]))
+        .with_number("calls_10m", f64::from(numbers.calls[1]))
+        .with_number("calls_1h", f64::from(numbers.calls[2]))
+        .with_number("expected_10m", tenths(numbers.expected[0]))
+        .with_number("expected_1h", tenths(numbers.expected[1]))
+        .with_number("unbroken_minutes", f64::from(numbers.unbroken_minutes))
+        .with_number("busiest_hour_28d", f64::from(numbers.busiest_hour))
+        .with_number("group_median_busiest_hour", f64::from(reference.peers.busiest_hour))
+        .with_number("history_days", f64::from(numbers.days))
+        .with_number("rarity", tenths(score.rarity.min(sample.max(1.0).log10())))
+}
+
+/// A department in which many were unusual in the same hour. `sample` is one of its calls.
+pub fn campaign(campaign: &Campaign, sample: &Judged<'_>) -> Signal {
+    let department = campaign.cohort.0.as_deref().unwrap_or("");
+    let kind = if campaign.cohort.1 { "machines" } else { "people" };
+    let day = EventTime::from_unix(campaign.hour * HOUR).to_string();
+    let fingerprint = Fingerprint::of(DetectorId::InvocationSpike, &["group", department, kind, &day[..10]]);
+    let mut finding = Finding::about(DetectorId::InvocationSpike, sample.call, sample.who, fingerprint);
+    // About the department: nobody of it is remarkable.
+    finding.who.actor = ActorKey::new(ActorKind::Unknown, format!("{kind} of {department}"));
+    (finding.who.person, finding.who.manager) = (None, None);
+    (finding.who.arn, finding.who.access_key_id) = ("".into(), "".into());
+    let score = &campaign.score;
+    finding.severity = Severity::Medium;
+    finding.confidence = Confidence::Medium;
+    finding.title = format!("Group campaign: {} {kind} of {department} keep an unusual pace at once", score.actors);
+    finding.explanation = format!(
+        "{} {kind} of {department} kept an unusual pace in the hour from {}:00 UTC (expected at this hour {:.1}); {:.0} times the usual spread of the department's busiest hours, over {} days.",
+        score.actors,
+        &day[11..13],
+        score.expected,
+        score.deviations,
+        score.days
+    );
+    finding.channel = format!("group-campaign {}", &day[11..13]);
+    finding.onset = EventTime::from_unix(campaign.hour * HOUR);
+    finding.time = EventTime::from_unix((campaign.hour + 1) * HOUR - 1);
+    finding.story_events = Some(u64::from(score.actors));
+    finding.techniques.push("T1496.004".to_owned());
+    let finding = finding
+        .with_number("actors", f64::from(score.actors))
+        .with_number("expected_actors", tenths(score.expected))
+        .with_number("deviations", tenths(score.deviations))
+        .with_number("history_days", score.days as f64);
+    Signal::Finding(Box::new(finding))
+}
+
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+fn in_short(channel: Channel, numbers: &crate::baseline::Comparison) -> String {
+    match channel {
+        Channel::TenMinutes => format!("{} calls in 10 minutes", numbers.calls[1]),
+        Channel::Hour | Channel::Steady => format!("{} calls in 1 hour", numbers.calls[2]),
+        Channel::Unbroken => format!("no pause for {} minutes", numbers.unbroken_minutes),
+        Channel::OddHours => format!("{} calls at an odd hour", numbers.calls[2]),
+        Channel::Context => format!("{} calls from a new context", numbers.calls[1]),
     }
 }
 
-impl InvocationSpike {
-    fn floor(&self, window: usize) -> u32 {
-        if window == 0 { self.settings.floor } else { self.settings.floor * 3 }
+/// What is new, where that is what is unusual.
+fn new_things(channel: Channel, dimensions: &[usize]) -> String {
+    const NAMES: [&str; 4] = ["network", "region", "model", "client"];
+    if channel != Channel::Context || dimensions.is_empty() {
+        return String::new();
     }
+    let names: Vec<&str> = dimensions.iter().map(|dimension| NAMES[*dimension]).collect();
+    format!("; new to this actor: {}", names.join(", "))
+}
 
-    fn judge_window(
-        &self,
-        window: usize,
-        (observed, end_slot): (u32, i64),
-        actor: &ActorState,
-        peers: Option<CohortView>,
-        time: EventTime,
-    ) -> Option<Judgement> {
-        let history: &DailyPeaks = &actor.spike.history(time)[window];
-        // Peers are kept for the short window; an hour holds at most six times, and usually about three times as much.
-        let hour_factor = if window == 0 { 0.0 } else { 3f64.ln() };
-        let peers = peers.map(|view| (view.mean + hour_factor, view.spread));
-        if history.days() < self.settings.days_min && peers.is_none() {
-            return None;
-        }
-        let (mean, spread) = history.blended(peers, self.settings.peer_days);
-        let limit = (mean + self.settings.spreads * spread).exp().max(ABOVE_HIGHEST * f64::from(history.highest()));
-        let fires = observed >= self.floor(window) && f64::from(observed) > limit;
-        fires.then_some(Judgement { observed, end_slot, window, limit, usual: history.usual(), highest: history.highest() })
+/// What a call shows of its context: the network (/24 or /48; the text where it is no address), region, model, client.
+pub fn sight(call: &Call) -> Sight {
+    let invocation = &call.invocation;
+    let model = invocation.model.as_ref().map_or("", |model| &model.id);
+    let mut sight = Sight::of(["", &invocation.region, model, ""]);
+    sight.values[0] = network(&invocation.source_ip);
+    sight.values[3] = if invocation.user_agent.text.is_empty() { 0 } else { ((invocation.user_agent.tool_hash >> 40) as u32).max(1) };
+    sight
+}
+
+fn network(address: &str) -> u32 {
+    let hash = |bytes: &[u8]| ((xxh3_64(bytes) >> 40) as u32).max(1);
+    if address.is_empty() {
+        return 0;
     }
-
-    fn report(&self, judged: &Judged<'_>, actor: &mut ActorState, judgement: &Judgement, peers: Option<CohortView>, out: &mut Vec<Signal>) {
-        let window = judgement.window;
-        let (reported, slot) = actor.spike.reported[window];
-        let is_new = judgement.end_slot != slot || f64::from(judgement.observed) >= f64::from(reported) * REPORT_GROWTH;
-        if !is_new {
-            return;
-        }
-        let last_reported = actor.spike.reported.iter().map(|(_, slot)| *slot).max().unwrap_or(0);
-        if judgement.end_slot - last_reported > STORY_BUCKETS {
-            actor.spike.before_story = actor.calls.saturating_sub(u64::from(judgement.observed));
-        }
-        actor.spike.reported[window] = (judgement.observed, judgement.end_slot);
-        let (buckets, window_name) = WINDOW_BUCKETS[window];
-        let key = actor.key.clone();
-        let fingerprint = Fingerprint::of(DetectorId::InvocationSpike, &[key.kind.label(), &key.name]);
-        let mut finding = Finding::about(DetectorId::InvocationSpike, judged.call, judged.who, fingerprint);
-        let excess = f64::from(judgement.observed) / judgement.limit;
-        finding.severity = if excess >= 3.0 { Severity::High } else { Severity::Medium };
-        let days = actor.spike.history(judged.call.invocation.time)[window].days();
-        finding.confidence = if days >= self.settings.days_min { Confidence::High } else { Confidence::Medium };
-        finding.title = format!("Invocation spike: {}, {} calls in {window_name}", finding.who.spoken(), judgement.observed);
-        finding.explanation = explanation(&finding.who.spoken(), judgement, window_name, days, peers);
-        finding.channel = window_name.to_owned();
-        finding.onset = EventTime::from_unix((judgement.end_slot - buckets as i64 + 1) * BUCKET);
-        finding.story_events = Some(actor.calls.saturating_sub(actor.spike.before_story));
-        finding.techniques.push("T1496.004".to_owned());
-        let finding = finding
-            .with_number("observed", f64::from(judgement.observed))
-            .with_number("window_seconds", (buckets as i64 * BUCKET) as f64)
-            .with_number("usual_peak", judgement.usual.max(0.0).round())
-            .with_number("limit", judgement.limit.round())
-            .with_number("highest_28d", f64::from(judgement.highest))
-            .with_number("history_days", f64::from(days))
-            .with_number("peer_median", peers.map_or(0.0, |view| f64::from(view.median)));
-        out.push(Signal::Finding(Box::new(finding)));
+    if let Ok(six) = address.parse::<Ipv6Addr>() {
+        return hash(&six.octets()[..6]);
+    }
+    let is_four = address.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    match address.rfind('.').filter(|_| is_four) {
+        Some(last) => hash(&address.as_bytes()[..last]),
+        None => hash(address.as_bytes()),
     }
 }
 
-fn explanation(who: &str, judgement: &Judgement, window: &str, days: u32, peers: Option<CohortView>) -> String {
-    let own = if days == 0 {
-        "no day of its own to compare with".to_owned()
-    } else {
-        format!("busiest {window} of a usual day: {:.0}; highest lately: {}", judgement.usual.max(0.0), judgement.highest)
-    };
-    let peers = peers.map_or_else(String::new, |view| format!("; median busiest 10 minutes of its peers: {}", view.median));
-    format!("{who} made {} calls in {window} ({own}{peers}; alert limit {:.0}).", judgement.observed, judgement.limit)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_are_told_apart_by_their_first_parts() {
+        assert_eq!(network("198.51.100.7"), network("198.51.100.250"));
+        assert_ne!(network("198.51.100.7"), network("198.51.101.7"));
+        assert_eq!(network("2001:db8:1:2::3"), network("2001:db8:1:ffff::1"));
+        assert_ne!(network("2001:db8:1::1"), network("2001:db8:2::1"));
+        assert_ne!(network("bedrock.amazonaws.com"), network("lambda.amazonaws.com"));
+        assert_eq!(network(""), 0);
+    }
 }

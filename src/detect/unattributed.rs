@@ -61,7 +61,7 @@ impl Detector for Unattributed {
         let invocation = &judged.call.invocation;
         let Some(why) = Why::of(judged) else { return };
         // A key that has been in use for a week is inventory, not news: page and metrics list it.
-        let is_news = actor.spike.current[0].days() < KNOWN_DAYS;
+        let is_news = u32::from(actor.baseline.days()) < KNOWN_DAYS;
         // A refused call is access-denied's.
         let is_use = invocation.operation.is_invocation && invocation.outcome.denial().is_none();
         let is_root = why == Why::Root;

@@ -1,9 +1,8 @@
 //! An engine as a value: everything that a snapshot keeps, in a fixed order, so that the same state gives the same bytes.
 
-use std::collections::{BTreeMap, HashMap};
-
 use serde::{Deserialize, Serialize};
 
+use super::baselines::{Baselines, BaselinesImage};
 use super::inputs::Inputs;
 use super::joining::JoiningImage;
 use super::verdicts::VerdictShare;
@@ -11,13 +10,11 @@ use super::waiting::{Held, PairsImage};
 use super::worker::{self, WorkersImage};
 use super::{Engine, EngineSettings};
 use crate::alerting::AlertingImage;
-use crate::detect::{CohortKey, CohortViews};
 use crate::identity::Unknown;
 use crate::observation::Call;
 use crate::state::DepartmentUses;
-use crate::stats::cohort::CohortImage;
+use crate::stats::Dedup;
 use crate::stats::dedup::DedupImage;
-use crate::stats::{Cohort, CohortView, Dedup};
 
 /// Everything that a snapshot keeps of an engine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,20 +29,14 @@ pub struct EngineImage {
     departments: DepartmentUses,
     verdicts: VerdictShare,
     workers: WorkersImage,
-    cohorts: Vec<(CohortKey, CohortImage)>,
+    baselines: BaselinesImage,
     closed_day: i64,
-    current: Vec<(CohortKey, CohortView)>,
-    previous: Vec<(CohortKey, CohortView)>,
     alerting: AlertingImage,
 }
 
 impl Engine {
     /// What a snapshot keeps. Everything is in a fixed order: the same state gives the same bytes.
     pub fn image(&self) -> EngineImage {
-        let sorted = |views: &HashMap<CohortKey, CohortView>| {
-            views.iter().map(|(k, v)| (k.clone(), *v)).collect::<BTreeMap<_, _>>().into_iter().collect()
-        };
-        let cohorts: BTreeMap<_, _> = self.cohorts.iter().map(|(key, cohort)| (key.clone(), cohort.image())).collect();
         EngineImage {
             inputs: self.inputs.image(),
             dedup: self.dedup.image(),
@@ -56,10 +47,8 @@ impl Engine {
             departments: self.departments.clone(),
             verdicts: self.verdicts.clone(),
             workers: worker::image(&self.workers),
-            cohorts: cohorts.into_iter().collect(),
-            closed_day: self.views.closed_day,
-            current: sorted(&self.views.current),
-            previous: sorted(&self.views.previous),
+            baselines: self.baselines.image(),
+            closed_day: self.closed_day,
             alerting: self.alerting.image(),
         }
     }
@@ -80,12 +69,8 @@ impl Engine {
         engine.departments = image.departments;
         engine.verdicts = image.verdicts;
         worker::restore(&mut engine.workers, image.workers);
-        engine.cohorts = image.cohorts.iter().map(|(key, image)| (key.clone(), Cohort::restore(image))).collect();
-        engine.views = CohortViews {
-            closed_day: image.closed_day,
-            current: image.current.into_iter().collect(),
-            previous: image.previous.into_iter().collect(),
-        };
+        engine.baselines = Baselines::restore(engine.settings.detectors.spike.fleet.clone(), image.baselines);
+        engine.closed_day = image.closed_day;
         engine.alerting.restore(image.alerting);
         engine
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::detect::{CohortKey, Context, Detectors, Judged};
+use crate::baseline::Fleet;
+use crate::detect::{Context, Detectors, Judged};
 use crate::finding::{Digest128, Signal};
 use crate::identity::ActorKey;
 use crate::state::{ActorState, CredentialState, KeyState, Probation, Table};
@@ -89,27 +90,31 @@ impl Worker {
         let key = &judged.who.actor;
         let time = judged.call.invocation.time;
         let slot = time.slot(BUCKET);
-        let actor = self.actors.get_or_insert_with(key, |known| known.first_slot != slot, || ActorState::new(key.clone(), time));
+        let actor =
+            self.actors.get_or_insert_with(key, |known| known.first_slot != slot, || ActorState::new(key.clone(), context.cohort, time));
         actor.last = actor.last.max(time);
         if let Some(name) = judged.who.department.name()
             && actor.department.as_ref() != Some(name)
         {
             actor.department = Some(Arc::clone(name));
+            actor.cohort = context.cohort;
         }
         for detector in &detectors.attributed {
             detector.judge(judged, actor, context, out);
         }
     }
 
-    /// Closes all days up to `day`: every actor learns, and `peers` hears the peak of each actor's day.
-    pub fn close_day(&mut self, day: i64, peers: &mut impl FnMut(CohortKey, u32)) {
-        // Newcomers learn, but teach nobody: a flood of invented names is nobody's peer group.
-        for (actor, is_settled) in self.actors.values_mut() {
-            let is_machine = actor.key.kind.is_machine();
-            for closed in actor.spike.close(day).filter(|_| is_settled) {
-                peers((actor.department.clone(), is_machine), closed.peaks[0]);
-            }
-        }
+    /// Counts the settled actor at a place for the day that is passing; `false` where the places end. Newcomers learn but
+    /// teach nobody: a flood of invented names is nobody's peer group.
+    pub fn count_day_at(&mut self, place: usize, fleet: &mut Fleet) -> bool {
+        let Some(actor) = self.actors.settled_at_mut(place) else { return false };
+        fleet.absorb(actor.cohort, &mut actor.baseline, actor.key.stable_hash());
+        true
+    }
+
+    /// Actors that are settled.
+    pub fn settled(&self) -> usize {
+        self.actors.settled()
     }
 
     /// How full the tables are.

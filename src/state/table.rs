@@ -1,8 +1,9 @@
 //! A bounded table that forgets what was used least recently, and one that newcomers must pass first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::Hash;
 
+use indexmap::IndexMap;
 use xxhash_rust::xxh3::Xxh3Builder;
 
 use crate::time::EventTime;
@@ -17,7 +18,7 @@ pub trait Stamped {
 /// it had when queued; a key used since then goes to the back. Amortised O(1).
 #[derive(Debug)]
 pub struct Table<K, V> {
-    values: HashMap<K, V, Xxh3Builder>,
+    values: IndexMap<K, V, Xxh3Builder>,
     queue: VecDeque<(EventTime, K)>,
     capacity: usize,
     evicted: u64,
@@ -26,7 +27,7 @@ pub struct Table<K, V> {
 impl<K: Eq + Hash + Clone, V: Stamped> Table<K, V> {
     /// An empty table for at most `capacity` values (at least one).
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { values: HashMap::default(), queue: VecDeque::new(), capacity: capacity.max(1), evicted: 0 }
+        Self { values: IndexMap::default(), queue: VecDeque::new(), capacity: capacity.max(1), evicted: 0 }
     }
 
     /// The value of `key`.
@@ -48,7 +49,7 @@ impl<K: Eq + Hash + Clone, V: Stamped> Table<K, V> {
     /// Takes `key` out.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         // Its place in the queue stays and is passed over later; `evict_one` and `compact` know.
-        let value = self.values.remove(key);
+        let value = self.values.swap_remove(key);
         if self.queue.len() > 2 * self.values.len() + 64 {
             self.queue.retain(|(_, queued)| self.values.contains_key(queued));
         }
@@ -70,9 +71,9 @@ impl<K: Eq + Hash + Clone, V: Stamped> Table<K, V> {
         self.evicted
     }
 
-    /// Every value, in no order that means anything.
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.values.values_mut()
+    /// The value at a place. Places run from 0 to [`Table::len`]; a value that goes gives its place to the last.
+    pub fn at_mut(&mut self, place: usize) -> Option<&mut V> {
+        self.values.get_index_mut(place).map(|(_, value)| value)
     }
 
     /// Every key and value, in no order that means anything.
@@ -89,7 +90,7 @@ impl<K: Eq + Hash + Clone, V: Stamped> Table<K, V> {
                 let used = value.last_used();
                 self.queue.push_back((used, key));
             } else {
-                self.values.remove(&key);
+                self.values.swap_remove(&key);
                 self.evicted += 1;
                 return;
             }
@@ -140,6 +141,11 @@ impl<K: Eq + Hash + Clone, V: Stamped> Probation<K, V> {
         self.len() == 0
     }
 
+    /// How many values are settled.
+    pub fn settled(&self) -> usize {
+        self.settled.len()
+    }
+
     /// Settled values that went for want of room.
     pub fn evicted(&self) -> u64 {
         self.settled.evicted()
@@ -150,9 +156,9 @@ impl<K: Eq + Hash + Clone, V: Stamped> Probation<K, V> {
         self.newcomers.evicted()
     }
 
-    /// Every value and whether it is settled, in no order that means anything.
-    pub fn values_mut(&mut self) -> impl Iterator<Item = (&mut V, bool)> {
-        self.settled.values_mut().map(|value| (value, true)).chain(self.newcomers.values_mut().map(|value| (value, false)))
+    /// The settled value at a place, as [`Table::at_mut`].
+    pub fn settled_at_mut(&mut self, place: usize) -> Option<&mut V> {
+        self.settled.at_mut(place)
     }
 
     /// Every key and value, and whether it is settled.

@@ -11,6 +11,7 @@
 
 mod architecture;
 mod attribution;
+mod backtest;
 mod cli;
 mod config;
 mod daemon;
