@@ -227,7 +227,12 @@ impl Habits {
     fn remember(&mut self, dimension: usize, value: u32, day: i64) {
         let slots = &mut self.slots[Self::range(dimension)];
         // The one that was used longest ago goes; empty ones first.
-        let age = |kept: u32| if kept == 0 { u32::MAX } else { (day as u32).wrapping_sub(kept) & 0xff };
+        // What was used after `day` already is the youngest, not the oldest.
+        let age = |kept: u32| match (day as u32).wrapping_sub(kept) & 0xff {
+            _ if kept == 0 => u32::MAX,
+            newer if newer >= 128 => 0,
+            days => days,
+        };
         if let Some(oldest) = slots.iter_mut().max_by_key(|kept| age(**kept)) {
             *oldest = value << 8 | (day as u32 & 0xff);
         }
