@@ -11,7 +11,6 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::baseline::fleet::{CohortId, Fleet, FleetSettings};
-use crate::baseline::memory::last_known_day;
 use crate::baseline::profile::BUCKETS_A_DAY;
 use crate::baseline::story::{Step, Story};
 use crate::baseline::{Baseline, Campaign, Channel, Comparison, Score, Sight};
@@ -340,10 +339,5 @@ impl Backtest {
         self.judge_pending(said);
         let hour = self.newest.div_euclid(12) + 1;
         self.fleet.settle(hour).into_iter().for_each(|campaign| said(Said::Campaign(campaign)));
-    }
-
-    /// The day by whose lessons the newest bucket is judged; for tests of what is learned when.
-    pub const fn known_day(&self) -> i64 {
-        last_known_day(self.newest)
     }
 }

@@ -212,7 +212,7 @@ fn read_detectors(section: &mut Section<'_, '_>, engine: &mut EngineSettings) {
                 engine.detectors.perimeter = policy::read_perimeter(section);
             }
             if detector == DetectorId::InvocationSpike {
-                let fleet: &mut FleetSettings = &mut engine.detectors.spike.fleet;
+                let fleet: &mut FleetSettings = &mut engine.detectors.spike;
                 section.number("budget", 0.001..500.0).inspect(|budget| fleet.budget = *budget / 1_000.0);
                 section.number("newcomer_bonus", 0.0..3.0).inspect(|bonus| fleet.newcomer_bonus = *bonus);
                 section.count("learning_days", 1..366).inspect(|days| fleet.learning_days = *days as u32);

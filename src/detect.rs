@@ -18,7 +18,7 @@ use std::fmt;
 
 use std::collections::HashMap;
 
-use crate::baseline::{CohortId, Fleet};
+use crate::baseline::{CohortId, Fleet, FleetSettings};
 use crate::finding::{DetectorId, Enrichment, Finding, Fingerprint, Severity, Signal, Who};
 use crate::identity::Attribution;
 use crate::identity::Removal;
@@ -28,7 +28,7 @@ use crate::state::{ActorState, CredentialState, DepartmentUses, KeyState};
 
 pub use access_denied::AccessDenied;
 pub use cross_department::CrossDepartment;
-pub use invocation_spike::{InvocationSpike, SpikeSettings};
+pub use invocation_spike::InvocationSpike;
 pub use offboarded::Offboarded;
 pub use perimeter::{Perimeter, PerimeterSettings};
 pub use session_theft::SessionTheft;
@@ -143,7 +143,7 @@ pub struct DetectorSettings {
     /// Modes that differ from `page`.
     pub modes: HashMap<DetectorId, Mode>,
     /// Settings of `invocation-spike`.
-    pub spike: SpikeSettings,
+    pub spike: FleetSettings,
     /// Settings of `perimeter`.
     pub perimeter: PerimeterSettings,
 }

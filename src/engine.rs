@@ -124,7 +124,7 @@ impl Engine {
             held: Held::default(),
             shared,
             workers: (0..workers).map(new_worker).collect(),
-            baselines: Baselines::new(settings.detectors.spike.fleet.clone()),
+            baselines: Baselines::new(settings.detectors.spike.clone()),
             closed_day: i64::MIN / 4,
             alerting: Alerting::new(settings.alerts),
             last_tick: EventTime::MIN,

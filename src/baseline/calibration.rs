@@ -49,15 +49,12 @@ impl Histogram {
         }
     }
 
-    /// Counts identity-days, active or not.
-    pub fn count_days(&mut self, days: f64) {
-        self.days += days;
-    }
-
-    /// Lets a day pass.
-    pub fn fade(&mut self) {
-        self.bins.iter_mut().for_each(|bin| *bin *= KEEP);
-        self.days *= KEEP;
+    /// Lets a day pass and takes its counts in, with its identity-days, active or not.
+    fn take(&mut self, counted: &Self, days: f64) {
+        for (bin, count) in self.bins.iter_mut().zip(&counted.bins) {
+            *bin = *bin * KEEP + count;
+        }
+        self.days = self.days * KEEP + days;
     }
 
     /// The curve; the tail is exponential beyond the top `share` of active days.
@@ -167,15 +164,15 @@ pub struct DayScore {
     pub tie: u64,
 }
 
-/// The day that is being counted.
+/// The day that is being counted. Whole counts, so that the order of actors changes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Counting {
     seen: [u64; CLASSES],
-    /// Whole counts, so that the order of actors changes nothing.
-    channels: Vec<[[u32; CHANNELS]; CLASSES]>,
-    together: Vec<[u32; CLASSES]>,
+    is_active: bool,
+    channels: [[Histogram; CHANNELS]; CLASSES],
+    together: [Histogram; CLASSES],
     /// Days that would have alerted.
-    alerting: Vec<(f64, u64, u8, [f64; CHANNELS], f64)>,
+    alerting: Vec<DayScore>,
 }
 
 /// Most days kept back; beyond it they are left out.
@@ -183,8 +180,8 @@ const ALERTING_MAX: usize = 100_000;
 
 impl Counting {
     /// Whether nobody was active.
-    pub fn is_silent(&self) -> bool {
-        self.channels.is_empty() && self.alerting.is_empty()
+    pub const fn is_silent(&self) -> bool {
+        !self.is_active
     }
 
     /// Counts an actor that was seen before, active or not.
@@ -194,27 +191,19 @@ impl Counting {
 
     /// Counts an active day. `alerts_from` is the rarity from which it would have alerted.
     pub fn record(&mut self, day: &DayScore, alerts_from: f64) {
-        if day.rarity >= alerts_from {
-            if self.alerting.len() < ALERTING_MAX {
-                self.alerting.push((day.rarity, day.tie, day.class as u8, day.surprises, day.together));
-            }
-            return;
+        self.is_active = true;
+        if day.rarity < alerts_from {
+            self.add(day);
+        } else if self.alerting.len() < ALERTING_MAX {
+            self.alerting.push(*day);
         }
-        self.add(day.class as usize, &day.surprises, day.together);
     }
 
-    fn add(&mut self, class: usize, surprises: &[f64; CHANNELS], together: f64) {
-        if self.channels.is_empty() {
-            self.channels = vec![[[0; CHANNELS]; CLASSES]; BINS];
-            self.together = vec![[0; CLASSES]; BINS];
+    fn add(&mut self, day: &DayScore) {
+        for (histogram, surprise) in self.channels[day.class as usize].iter_mut().zip(day.surprises) {
+            histogram.record(surprise);
         }
-        let bin = |score: f64| ((score / BIN) as usize).min(BINS - 1);
-        for (channel, surprise) in surprises.iter().enumerate().filter(|(_, surprise)| **surprise > 0.0) {
-            self.channels[bin(*surprise)][class][channel] += 1;
-        }
-        if together > 0.0 {
-            self.together[bin(together)][class] += 1;
-        }
+        self.together[day.class as usize].record(day.together);
     }
 }
 
@@ -222,34 +211,25 @@ impl Calibration {
     /// Takes a whole day in. `budget` is the share of identity-days that may alert.
     pub fn take(&mut self, mut day: Counting, budget: f64) {
         let is_open = self.days < GUARDED_FROM;
-        day.alerting.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        for class in 0..CLASSES {
-            let seen = day.seen[class] as f64;
+        day.alerting.sort_by(|a, b| a.rarity.total_cmp(&b.rarity).then(a.tie.cmp(&b.tie)));
+        for (allowance, seen) in self.allowance.iter_mut().zip(day.seen) {
+            let seen = seen as f64;
             let most = (ALLOWANCE_MAX * budget * seen).max(ALLOWANCE_MAX);
-            self.allowance[class] = (self.allowance[class] + BUDGETS * budget * seen).min(most);
+            *allowance = (*allowance + BUDGETS * budget * seen).min(most);
         }
-        for (_, _, class, surprises, together) in std::mem::take(&mut day.alerting) {
-            let allowance = &mut self.allowance[usize::from(class)];
+        for alerting in std::mem::take(&mut day.alerting) {
+            let allowance = &mut self.allowance[alerting.class as usize];
             if is_open || *allowance >= 1.0 {
                 *allowance -= if is_open { 0.0 } else { 1.0 };
-                day.add(usize::from(class), &surprises, together);
+                day.add(&alerting);
             }
         }
         for class in 0..CLASSES {
             let seen = day.seen[class] as f64;
-            let all = self.channels[class].iter_mut().chain(std::iter::once(&mut self.together[class]));
-            all.for_each(|histogram| {
-                histogram.fade();
-                histogram.count_days(seen);
-            });
-            for (bin, counts) in day.channels.iter().enumerate() {
-                for (channel, count) in counts[class].iter().enumerate() {
-                    self.channels[class][channel].bins[bin] += f64::from(*count);
-                }
+            for (histogram, counted) in self.channels[class].iter_mut().zip(&day.channels[class]) {
+                histogram.take(counted, seen);
             }
-            for (bin, counts) in day.together.iter().enumerate() {
-                self.together[class].bins[bin] += f64::from(counts[class]);
-            }
+            self.together[class].take(&day.together[class], seen);
         }
         self.days += 1;
     }
@@ -290,7 +270,7 @@ mod tests {
     fn filled(days: u32) -> Histogram {
         let mut histogram = Histogram::default();
         (0..days).for_each(|n| histogram.record(-0.5 * (f64::from(n) + 0.5).ln() + 0.5 * f64::from(days).ln()));
-        histogram.count_days(f64::from(days));
+        histogram.days = f64::from(days);
         histogram
     }
 

@@ -14,9 +14,9 @@ use super::channel::Score;
 use super::crowd::{Crowd, CrowdScore};
 use super::habits::{FirstUse, Known};
 use super::memory::{Baseline, Reference, last_known_day};
-use super::peers::{BusiestHours, PeerSums, PeerView};
+use super::peers::{PeerSums, PeerView};
 use super::profile::BUCKETS_A_DAY;
-use crate::stats::cohort::CohortImage;
+use crate::stats::cohort::{Cohort as BusiestHours, CohortImage};
 
 /// Names a cohort: a department (or none: everybody of the kind) and whether its actors are machines.
 pub type CohortKey = (Option<Arc<str>>, bool);
@@ -352,7 +352,7 @@ impl Fleet {
             for calls in std::mem::take(&mut cohort.busiest_today) {
                 cohort.busiest.record(calls);
             }
-            let view = sums.view(cohort.busiest.median()).map(Box::new);
+            let view = sums.view(cohort.busiest.median().unwrap_or(0)).map(Box::new);
             cohort.views[1] = cohort.views[0].take();
             cohort.views[0] = view;
         }

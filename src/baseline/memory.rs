@@ -15,7 +15,7 @@ use super::profile::{BUCKETS_A_DAY, EFFECT_FLOOR, Profile};
 use super::tail::Tail;
 use super::track::Track;
 use crate::stats::ring::{BUCKET, TooOld};
-use crate::time::{DAY, EventTime, HOUR};
+use crate::time::HOUR;
 
 /// Hours after midnight UTC from which a moment is judged by what the day before has taught.
 pub const MODEL_SWITCH: i64 = 3 * HOUR;
@@ -32,11 +32,6 @@ const NO_DAY: i32 = 0;
 /// The last day whose lessons a moment is judged by.
 pub const fn last_known_day(slot: i64) -> i64 {
     (slot - MODEL_SWITCH / BUCKET).div_euclid(BUCKETS_A_DAY) - 1
-}
-
-/// The same for a time.
-pub fn last_known_day_at(time: EventTime) -> i64 {
-    time.plus(-MODEL_SWITCH).slot(DAY) - 1
 }
 
 /// What the days have taught.
@@ -200,8 +195,7 @@ impl Baseline {
 
     /// Slots whose score calls in `slot` may have changed: itself and those after it in which the actor was active.
     pub fn touched(&self, slot: i64) -> impl Iterator<Item = i64> + use<> {
-        let track = self.track.clone();
-        (slot..=track.newest()).filter(move |at| *at == slot || track.count(*at) > 0)
+        self.track.active_from(slot)
     }
 
     /// Makes the day of `slot` the present one where it is newer, and closes days whose lessons `slot` is judged by.

@@ -8,7 +8,6 @@ use super::channel::TAILS;
 use super::habits::{DIMENSIONS, NewDays};
 use super::profile::Lesson;
 use super::tail::{Tail, TailPrior};
-use crate::stats::{Cohort, cohort::CohortImage};
 
 /// Fewer peers than this say nothing about one of them.
 pub const MEMBERS_MIN: u32 = 5;
@@ -127,32 +126,6 @@ impl PeerSums {
             *rates = sums.map(|sum| ((sum as f64 / ONE + 0.2) / (days + 1.0)) as f32);
         }
         Some(view)
-    }
-}
-
-/// The busiest hours of a cohort's days, for the sentence: "group median 32".
-#[derive(Clone, Debug, Default)]
-pub struct BusiestHours(Cohort);
-
-impl BusiestHours {
-    /// Takes the busiest hour of one actor's day.
-    pub fn record(&mut self, calls: u32) {
-        self.0.record(calls);
-    }
-
-    /// The median; 0 with too few days.
-    pub fn median(&self) -> u32 {
-        self.0.view().map_or(0, |view| view.median)
-    }
-
-    /// What a snapshot keeps.
-    pub fn image(&self) -> CohortImage {
-        self.0.image()
-    }
-
-    /// Takes over what a snapshot kept.
-    pub fn restore(image: &CohortImage) -> Self {
-        Self(Cohort::restore(image))
     }
 }
 

@@ -94,6 +94,12 @@ impl Track {
         self.active = [bits as u64, (bits >> 64) as u64];
     }
 
+    /// Buckets with a call from `slot` on, and `slot` itself.
+    pub fn active_from(&self, slot: i64) -> impl Iterator<Item = i64> + use<> {
+        let (newest, bits) = (self.newest, self.bits());
+        (slot..=newest).filter(move |at| *at == slot || bits >> (newest - at).min(127) & 1 == 1)
+    }
+
     fn advance(&mut self, slot: i64) {
         let gap = slot - self.newest;
         if gap <= 0 {

@@ -107,7 +107,7 @@ pub fn backtest(args: &BacktestArgs) -> Result<Exit, Failure> {
 
 fn fleet_settings(config: Option<&Path>, budget: Option<f64>) -> Result<FleetSettings, Failure> {
     let mut settings = match config {
-        Some(path) => load_settings(path)?.engine.detectors.spike.fleet,
+        Some(path) => load_settings(path)?.engine.detectors.spike,
         None => FleetSettings::default(),
     };
     if let Some(budget) = budget {

@@ -19,7 +19,7 @@ pub use sentence::{claim, sentence};
 
 use super::{Context, Detector, Judged};
 use crate::baseline::story::Step;
-use crate::baseline::{Campaign, Channel, FleetSettings, Score, Sight};
+use crate::baseline::{Campaign, Channel, Score, Sight};
 use crate::finding::{BaselineNote, Confidence, DetectorId, Finding, Fingerprint, Severity, Signal};
 use crate::identity::{ActorKey, ActorKind};
 use crate::observation::Call;
@@ -31,13 +31,6 @@ use crate::time::{EventTime, HOUR};
 const OWN_DAYS: u16 = 7;
 /// Rarity above the threshold from which it is worth waking somebody.
 const HIGH: f64 = 1.0;
-
-/// Settings of `invocation-spike`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SpikeSettings {
-    /// Budget and what goes with it.
-    pub fleet: FleetSettings,
-}
 
 /// The detector.
 #[derive(Clone, Copy, Debug)]

@@ -69,7 +69,7 @@ impl Engine {
         engine.departments = image.departments;
         engine.verdicts = image.verdicts;
         worker::restore(&mut engine.workers, image.workers);
-        engine.baselines = Baselines::restore(engine.settings.detectors.spike.fleet.clone(), image.baselines);
+        engine.baselines = Baselines::restore(engine.settings.detectors.spike.clone(), image.baselines);
         engine.closed_day = image.closed_day;
         engine.alerting.restore(image.alerting);
         engine

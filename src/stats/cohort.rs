@@ -10,26 +10,13 @@ const PEAK_MAX: u64 = 10_000_000;
 /// Actor-days after which the older half of a cohort's memory is dropped.
 const GENERATION: u64 = 20_000;
 /// Fewer actor-days than this say nothing about peers.
-const VIEW_MIN: u64 = 10;
+const ACTOR_DAYS_MIN: u64 = 10;
 
 /// Peaks of a cohort in two generations, so that old habits fade.
 #[derive(Clone, Debug)]
 pub struct Cohort {
     current: Histogram<u32>,
     previous: Histogram<u32>,
-}
-
-/// A cohort as of its last closed day: what detectors may read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct CohortView {
-    /// Actor-days behind the numbers.
-    pub actor_days: u64,
-    /// Median of the daily peaks.
-    pub median: u32,
-    /// Mean of `ln(1 + peak)`.
-    pub mean: f64,
-    /// Standard deviation of `ln(1 + peak)`.
-    pub spread: f64,
 }
 
 /// What a snapshot keeps of a [`Cohort`].
@@ -59,24 +46,15 @@ impl Cohort {
         }
     }
 
-    /// What detectors may read until the next day is closed; `None` with too few peers.
-    pub fn view(&self) -> Option<CohortView> {
-        let actor_days = self.current.len() + self.previous.len();
-        if actor_days < VIEW_MIN {
+    /// The median; `None` with too few actor-days.
+    pub fn median(&self) -> Option<u32> {
+        if self.current.len() + self.previous.len() < ACTOR_DAYS_MIN {
             return None;
         }
         let mut all = self.current.clone();
         // Both have the same bounds, so the addition cannot fail.
         let _ = all.add(&self.previous);
-        let (mut sum, mut squares) = (0.0, 0.0);
-        for step in all.iter_recorded() {
-            let (value, count) = ((step.value_iterated_to() as f64).ln_1p(), f64::from(step.count_at_value()));
-            sum += value * count;
-            squares += value * value * count;
-        }
-        let mean = sum / actor_days as f64;
-        let spread = (squares / actor_days as f64 - mean * mean).max(0.0).sqrt();
-        Some(CohortView { actor_days, median: all.value_at_quantile(0.5) as u32, mean, spread })
+        Some(all.value_at_quantile(0.5) as u32)
     }
 
     /// What a snapshot keeps.
@@ -104,17 +82,16 @@ mod tests {
     fn says_nothing_about_few_and_the_middle_of_many() {
         let mut cohort = Cohort::default();
         (0..9).for_each(|_| cohort.record(10));
-        assert_eq!(cohort.view(), None);
+        assert_eq!(cohort.median(), None);
         (0..91).for_each(|n| cohort.record(n % 21));
-        let view = cohort.view().expect("enough");
-        assert_eq!(view.actor_days, 100);
-        assert!((9..=11).contains(&view.median), "{}", view.median);
+        let median = cohort.median().expect("enough");
+        assert!((9..=11).contains(&median), "{median}");
     }
 
     #[test]
     fn survives_a_snapshot() {
         let mut cohort = Cohort::default();
         (0..500).for_each(|n| cohort.record(n * n));
-        assert_eq!(Cohort::restore(&cohort.image()).view(), cohort.view());
+        assert_eq!(Cohort::restore(&cohort.image()).median(), cohort.median());
     }
 }

@@ -54,24 +54,15 @@ impl Ring {
         (from..=slot.min(self.newest)).map(|slot| self.counts[index(slot)]).fold(0, u32::saturating_add)
     }
 
-    /// The newest slot that any event fell into.
-    pub const fn newest_slot(&self) -> i64 {
-        self.newest
-    }
-
-    /// The largest sum of `buckets` buckets among the windows that hold `slot`, and the slot where that window ends.
+    /// The largest sum of `buckets` buckets among the windows that hold `slot`, and the slot where that window ends; (0, `slot`)
+    /// where there is none.
     pub fn largest_around(&self, slot: i64, buckets: usize) -> (u32, i64) {
-        self.largest_ending(slot, slot + buckets as i64 - 1, buckets)
-    }
-
-    /// The same among the windows that end from slot `first` to slot `last`; (0, `first`) where there is none.
-    pub fn largest_ending(&self, first: i64, last: i64, buckets: usize) -> (u32, i64) {
-        let last = last.min(self.newest);
+        let last = (slot + buckets as i64 - 1).min(self.newest);
         // The earliest of equal windows, so that the answer does not depend on what came later.
-        (first..=last)
+        (slot..=last)
             .map(|end| (self.sum(end, buckets), end))
             .reduce(|best, next| if next.0 > best.0 { next } else { best })
-            .unwrap_or((0, first))
+            .unwrap_or((0, slot))
     }
 
     fn advance(&mut self, slot: i64) {

@@ -8,6 +8,7 @@ use super::api::{self, MatrixCell};
 use crate::alerting::Alert;
 use crate::alerting::message::{clean, markup_entity};
 use crate::state::AccessRow;
+use crate::stats::grouped;
 use crate::time::spoken;
 
 const STYLE: &str = "
@@ -116,16 +117,9 @@ fn table(out: &mut String, cells: &[MatrixCell]) {
     }
 }
 
+/// Digits in threes, parted by a narrow space that does not break.
 fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push('\u{202f}');
-        }
-        out.push(digit);
-    }
-    out
+    grouped(number, '\u{202f}')
 }
 
 fn escape(text: &str) -> String {

@@ -1,6 +1,7 @@
 //! The sentence: what was observed, what is usual, how rare it is. From stored numbers only.
 
 use crate::baseline::{Channel, Comparison};
+use crate::stats::grouped;
 
 /// Rarer than this is never claimed, whatever the sample: beyond it the tail is an extrapolation of an extrapolation.
 const CLAIM_MAX: f64 = 100_000.0;
@@ -58,15 +59,7 @@ fn round_down(value: f64) -> u64 {
 }
 
 fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    grouped(number, ',')
 }
 
 #[cfg(test)]
