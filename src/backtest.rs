@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::baseline::fleet::{CohortId, Fleet, FleetSettings};
+use crate::baseline::fleet::{CohortId, Fleet, FleetSettings, Measure};
 use crate::baseline::profile::BUCKETS_A_DAY;
 use crate::baseline::story::{Step, Story};
 use crate::baseline::{Baseline, Campaign, Channel, Comparison, Score, Sight};
@@ -215,7 +215,7 @@ impl Backtest {
         let actor = &mut self.actors[index];
         let reference = self.fleet.reference(actor.cohort, row.slot);
         match actor.baseline.add(row.slot, row.calls, &row.sight, &reference, !is_late) {
-            Ok(first_uses) => self.fleet.hear(&first_uses),
+            Ok(noted) => self.fleet.hear(&noted.first_uses),
             Err(TooOld) => {
                 self.counts.too_late += 1;
                 return;
@@ -270,8 +270,7 @@ impl Backtest {
         if score.rarity >= 1.0 {
             said(Said::Score(Box::new(Scored { slot, identity: Arc::clone(&actor.identity), score })));
         }
-        let alerts = score.rarity >= self.fleet.settings().alerts_from() && self.fleet.is_calibrated();
-        if alerts {
+        if self.fleet.alerts(Measure::Calls, &score) {
             let day = slot.div_euclid(BUCKETS_A_DAY);
             if day > actor.alerted {
                 actor.alerted = day;
@@ -321,7 +320,7 @@ impl Backtest {
         if self.actors.is_empty() {
             return;
         }
-        let is_live = self.fleet.is_calibrated();
+        let is_live = self.fleet.is_calibrated(Measure::Calls);
         self.fleet.begin_pass(day);
         for actor in &mut self.actors {
             if is_live && actor.baseline.was_seen(day) {

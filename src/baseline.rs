@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`track`] | what the actor has just done |
 //! | [`profile`], [`tail`], [`habits`] | what it usually does: rates and hours, daily maxima, contexts |
-//! | [`memory`] | one actor: [`Baseline`], which judges |
+//! | [`memory`] | one actor: [`Baseline`], which judges its calls and what they cost |
 //! | [`peers`], [`calibration`], [`crowd`] | what actors have in common |
 //! | [`story`] | when it is spoken of an actor |
 //! | [`fleet`] | all of that: [`Fleet`], and the pass over a closed day |
@@ -33,6 +33,6 @@ pub mod tail;
 pub mod track;
 
 pub use channel::{CHANNELS, Channel, Class, Score};
-pub use fleet::{Campaign, CohortId, CohortKey, Fleet, FleetImage, FleetSettings};
-pub use habits::Sight;
-pub use memory::{Baseline, Comparison};
+pub use fleet::{Campaign, CohortId, CohortKey, Fleet, FleetImage, FleetSettings, Measure};
+pub use habits::{Noted, Sight};
+pub use memory::{Baseline, Comparison, SpendComparison, Spent};

@@ -155,16 +155,16 @@ pub fn load(path: &Path) -> Result<Loaded, Failure> {
     })?;
     let sources = Sources::new(path, &settings);
     let told = |errors: Vec<String>| Failure::new(Exit::Configuration, errors.join("\n"));
-    // Both are read before either is complained about: every mistake at once.
-    let (directory, policies) = match (sources.directory(), sources.policies()) {
-        (Ok(directory), Ok(policies)) => (directory, policies),
-        (Err(mut errors), Err(more)) => {
-            errors.extend(more);
-            return Err(told(errors));
-        }
-        (Err(errors), _) | (_, Err(errors)) => return Err(told(errors)),
-    };
+    // All are read before any is complained about: every mistake at once.
+    let mut errors = Vec::new();
+    let directory = sources.directory().map_err(|more| errors.extend(more));
+    let policies = sources.policies().map_err(|more| errors.extend(more));
+    let prices = sources.prices().map_err(|more| errors.extend(more));
+    let (Ok(directory), Ok(policies), Ok(prices)) = (directory, policies, prices) else { return Err(told(errors)) };
     let mut settings = settings;
+    if let Some(prices) = prices {
+        settings.engine.detectors.prices = Arc::new(prices);
+    }
     settings.engine.policy = policies.book;
     if let Some(directory) = directory {
         settings = settings.with_directory(directory);

@@ -77,6 +77,8 @@ pub struct Settings {
     pub directory_file: Option<String>,
     /// A folder of CloudTrail files whose grants are read at start.
     pub warm_from: Option<String>,
+    /// A table of prices in the place of the shipped one, for whoever reads files.
+    pub prices_file: Option<String>,
     /// The `[departments]` table.
     pub departments: DepartmentTable,
     /// Policy documents, for whoever reads files.
@@ -100,6 +102,7 @@ impl Default for Settings {
             models: Arc::default(),
             directory_file: None,
             warm_from: None,
+            prices_file: None,
             departments: DepartmentTable::default(),
             policy: PolicyFiles::default(),
             streams: Vec::new(),
@@ -158,7 +161,7 @@ fn read_settings(root: &mut Section<'_, '_>) -> Settings {
     settings.models = Arc::new(ModelMap::new(root.pairs("models")));
     // The documents are files; whoever reads them puts a book with them in the place of this one.
     settings.engine.policy = Arc::new(PolicyBook::new(settings.book(Attached::default(), ProfileTable::shipped())));
-    root.section("detect", |section| read_detectors(section, &mut settings.engine));
+    root.section("detect", |section| read_detectors(section, &mut settings.engine, &mut settings.prices_file));
     root.section("alerts", |section| {
         let alerts = &mut settings.engine.alerts;
         section.duration("resolve_after", MINUTE..30 * DAY).inspect(|seconds| alerts.resolve_after = *seconds);
@@ -202,7 +205,7 @@ fn read_identity(section: &mut Section<'_, '_>, settings: &mut Settings) {
     }
 }
 
-fn read_detectors(section: &mut Section<'_, '_>, engine: &mut EngineSettings) {
+fn read_detectors(section: &mut Section<'_, '_>, engine: &mut EngineSettings, prices_file: &mut Option<String>) {
     for detector in DetectorId::ALL {
         section.section(detector.label(), |section| {
             if let Some(mode) = section.choice("mode", "\"page\", \"report\", \"off\"", Mode::parse) {
@@ -217,6 +220,17 @@ fn read_detectors(section: &mut Section<'_, '_>, engine: &mut EngineSettings) {
                 section.number("newcomer_bonus", 0.0..3.0).inspect(|bonus| fleet.newcomer_bonus = *bonus);
                 section.count("learning_days", 1..366).inspect(|days| fleet.learning_days = *days as u32);
                 section.number("campaign_deviations", 1.0..100.0).inspect(|least| fleet.campaign_deviations = *least);
+            }
+            if detector == DetectorId::TokenSpend {
+                let fleet: &mut FleetSettings = &mut engine.detectors.spike;
+                section.number("budget", 0.001..500.0).inspect(|budget| fleet.spend_budget = *budget / 1_000.0);
+                section.number("floor", 0.01..10_000.0).inspect(|dollars| fleet.spend_floor = *dollars);
+                *prices_file = section.text("prices");
+            }
+            if detector == DetectorId::FirstSeen {
+                let first_seen = &mut engine.detectors.first_seen;
+                section.number("days", 1.0..10_000.0).inspect(|days| first_seen.days = *days);
+                section.count("history", 1..366).inspect(|days| first_seen.history = *days as u16);
             }
         });
     }

@@ -8,30 +8,34 @@
 
 pub mod access_denied;
 pub mod cross_department;
+pub mod first_seen;
 pub mod invocation_spike;
 pub mod offboarded;
 pub mod perimeter;
 pub mod session_theft;
+pub mod token_spend;
 pub mod unattributed;
 
-use std::fmt;
-
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 
 use crate::baseline::{CohortId, Fleet, FleetSettings};
+use crate::bedrock::{PriceTable, Tokens};
 use crate::finding::{DetectorId, Enrichment, Finding, Fingerprint, Severity, Signal, Who};
-use crate::identity::Attribution;
-use crate::identity::Removal;
+use crate::identity::{Attribution, Removal};
 use crate::observation::Call;
 use crate::policy::Ruling;
-use crate::state::{ActorState, CredentialState, DepartmentUses, KeyState};
+use crate::state::{ActorState, Counted, CredentialState, DepartmentUses, KeyState};
 
 pub use access_denied::AccessDenied;
 pub use cross_department::CrossDepartment;
+pub use first_seen::{FirstSeen, FirstSeenSettings};
 pub use invocation_spike::InvocationSpike;
 pub use offboarded::Offboarded;
 pub use perimeter::{Perimeter, PerimeterSettings};
 pub use session_theft::SessionTheft;
+pub use token_spend::TokenSpend;
 pub use unattributed::Unattributed;
 
 /// What becomes of a detector's findings.
@@ -69,13 +73,20 @@ pub struct Judged<'a> {
     pub ruling: &'a Ruling,
     /// The removal that its session has outlived.
     pub removal: Option<&'a Removal>,
+    /// Tokens of the call, where its record or its companion has them by now.
+    pub tokens: Option<Tokens>,
     /// Whether the event has a time of its own and came within lateness. Nothing is learned from others.
     pub trusted: bool,
     /// At the attributed tap: the instant tap saw this call before it was settled who made it.
     pub was_pending: bool,
 }
 
-impl Judged<'_> {
+impl<'a> Judged<'a> {
+    /// A call of which nothing else is known.
+    pub const fn plain(call: &'a Call, who: &'a Attribution) -> Self {
+        Self { call, who, ruling: Ruling::NONE, removal: None, tokens: None, trusted: true, was_pending: false }
+    }
+
     /// A finding of `detector` about the call, with what policy says about it; the detector fills in the rest.
     pub fn finding(&self, detector: DetectorId, fingerprint: Fingerprint) -> Finding {
         Finding { policy: self.ruling.verdict.clone(), ..Finding::about(detector, self.call, self.who, fingerprint) }
@@ -101,6 +112,10 @@ pub struct Context<'a> {
     pub fleet: &'a Fleet,
     /// The cohort of the call's department.
     pub cohort: CohortId,
+    /// What tokens cost.
+    pub prices: &'a PriceTable,
+    /// What counting the call came to; empty before the attributed tap.
+    pub counted: &'a Counted,
 }
 
 /// A detector at the instant tap.
@@ -133,25 +148,45 @@ pub struct Detectors {
     pub keys: Vec<Box<dyn KeyDetector>>,
     /// At the attributed tap.
     pub attributed: Vec<Box<dyn Detector>>,
+    /// At the attributed tap, and again when a call's tokens come.
+    pub spending: Vec<Box<dyn Detector>>,
     firsts: bool,
     offboarded: bool,
 }
 
 /// Settings of all detectors.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct DetectorSettings {
-    /// Modes that differ from `page`.
+    /// Modes that differ from the default: `report` for `first-seen`, `page` for all others.
     pub modes: HashMap<DetectorId, Mode>,
-    /// Settings of `invocation-spike`.
+    /// Settings of `invocation-spike` and `token-spend`.
     pub spike: FleetSettings,
+    /// Settings of `first-seen`.
+    pub first_seen: FirstSeenSettings,
+    /// What tokens cost.
+    pub prices: Arc<PriceTable>,
     /// Settings of `perimeter`.
     pub perimeter: PerimeterSettings,
+}
+
+impl Default for DetectorSettings {
+    fn default() -> Self {
+        Self {
+            modes: HashMap::new(),
+            spike: FleetSettings::default(),
+            first_seen: FirstSeenSettings::default(),
+            prices: Arc::new(PriceTable::shipped()),
+            perimeter: PerimeterSettings::default(),
+        }
+    }
 }
 
 impl DetectorSettings {
     /// The mode of a detector.
     pub fn mode(&self, detector: DetectorId) -> Mode {
-        self.modes.get(&detector).copied().unwrap_or_default()
+        // Every company has new things every day: they are for whoever looks, not for whoever is woken.
+        let default = if detector == DetectorId::FirstSeen { Mode::Report } else { Mode::Page };
+        self.modes.get(&detector).copied().unwrap_or(default)
     }
 }
 
@@ -163,6 +198,7 @@ impl Detectors {
             instant: Vec::new(),
             keys: Vec::new(),
             attributed: Vec::new(),
+            spending: Vec::new(),
             firsts: on(DetectorId::CrossDepartment),
             offboarded: on(DetectorId::Offboarded),
         };
@@ -172,6 +208,9 @@ impl Detectors {
         }
         if on(DetectorId::CrossDepartment) {
             detectors.attributed.push(Box::new(CrossDepartment));
+        }
+        if on(DetectorId::FirstSeen) {
+            detectors.attributed.push(Box::new(FirstSeen { settings: settings.first_seen }));
         }
         if on(DetectorId::InvocationSpike) {
             detectors.attributed.push(Box::new(InvocationSpike));
@@ -184,6 +223,9 @@ impl Detectors {
         }
         if on(DetectorId::SessionTheft) {
             detectors.keys.push(Box::new(SessionTheft));
+        }
+        if on(DetectorId::TokenSpend) {
+            detectors.spending.push(Box::new(TokenSpend { prices: Arc::clone(&settings.prices) }));
         }
         if on(DetectorId::Unattributed) {
             detectors.attributed.push(Box::new(Unattributed));

@@ -25,6 +25,7 @@ pub mod worker;
 use std::sync::Arc;
 
 use crate::alerting::{Alerting, Recalled};
+use crate::baseline::Measure;
 use crate::bedrock::TimeSource;
 use crate::detect::{Context, Detectors, Judged, access_denied};
 use crate::finding::{Fingerprint, Signal};
@@ -32,7 +33,7 @@ use crate::identity::{CallerKind, Directory, RemovalNotice, Resolver, Unknown};
 use crate::observation::{Body, Call, Observation};
 use crate::policy::{PolicyBook, Ruling};
 use crate::state::removals::MassLeave;
-use crate::state::{DepartmentUses, GrantKeeper, Shared};
+use crate::state::{Counted, DepartmentUses, GrantKeeper, Shared};
 use crate::stats::Dedup;
 use crate::time::{DAY, EventTime, HOUR, MINUTE, Now};
 
@@ -175,8 +176,7 @@ impl Engine {
             }
             Body::Call(call) => self.call(HeldCall { call, trusted }, report),
             Body::Companion { request, tokens } => {
-                report.counts.companions += 1;
-                access::companion(request, tokens, time, &self.shared, &mut self.pairs);
+                self.companion(request, tokens, time, report);
             }
             Body::Grant { access_key_id, grant } => {
                 report.counts.grants += 1;
@@ -281,7 +281,7 @@ impl Engine {
             unlinked: self.shared.unlinked_count(),
             open_alerts: self.alerting.open_count(),
             resolved_early: self.alerting.resolved_early(),
-            baseline_days: (self.baselines.fleet.counted_days(), self.baselines.fleet.settings().learning_days),
+            baseline_days: (self.baselines.fleet.counted_days(Measure::Calls), self.baselines.fleet.settings().learning_days),
             watermark: self.inputs.watermark(),
             dedup_horizon: self.dedup_horizon(),
         }
@@ -315,8 +315,10 @@ impl Engine {
         if !is_refused && self.detectors.keys.is_empty() {
             return;
         }
-        let judged = Judged { call: &held.call, who: &known.who, ruling, removal: None, trusted: held.trusted, was_pending: false };
-        let context = Context { fleet: &self.baselines.fleet, cohort: 0 };
+        let judged = Judged { ruling, trusted: held.trusted, ..Judged::plain(&held.call, &known.who) };
+        let counted = Counted::default();
+        let (fleet, prices) = (&self.baselines.fleet, &*self.settings.detectors.prices);
+        let context = Context { fleet, cohort: 0, prices, counted: &counted };
         if !self.detectors.keys.is_empty() {
             let owner = self.owner(worker::key_hash(held.call.caller.credential()));
             self.workers[owner].use_key(&judged, &self.detectors, &context, &mut self.signals);
@@ -356,8 +358,8 @@ impl Engine {
         let is_concerned =
             |call: &Call, known: &Known| joining.outlived(known, call.invocation.time).is_some_and(|removal| removal.time == notice.time);
         for (call, known) in self.recent.later_than(notice.time, is_concerned) {
-            let (removal, ruling) = (joining.outlived(&known, call.invocation.time), Ruling::default());
-            let judged = Judged { call: &call, who: &known.who, ruling: &ruling, removal, trusted: true, was_pending: false };
+            let removal = joining.outlived(&known, call.invocation.time);
+            let judged = Judged { removal, ..Judged::plain(&call, &known.who) };
             self.detectors.judge_removal(&judged, &mut self.signals);
         }
         self.publish(report);
@@ -400,12 +402,13 @@ impl Engine {
         if self.settings.keep_calls {
             report.calls.push(report::AttributedCall::new(&held.call, who, ruling));
         }
-        access::count(&held.call, who, &self.shared, &mut self.pairs);
+        let tokens = access::count(&held, who, &self.shared, &mut self.pairs);
         let owner = self.owner(who.actor.stable_hash());
         let removal = self.joining.outlived(known, time);
-        let judged = Judged { call: &held.call, who, ruling, removal, trusted: held.trusted, was_pending };
+        let judged = Judged { call: &held.call, who, ruling, removal, tokens, trusted: held.trusted, was_pending };
         let cohort = self.baselines.fleet.cohort(who.department.name(), who.actor.kind.is_machine());
-        let context = Context { fleet: &self.baselines.fleet, cohort };
+        let (prices, counted) = (&*self.settings.detectors.prices, Counted::default());
+        let context = Context { fleet: &self.baselines.fleet, cohort, prices, counted: &counted };
         self.workers[owner].attribute(&judged, &self.detectors, &context, &mut self.signals);
         self.baselines.hear(&mut self.signals, &held.call, who);
         self.detectors.judge_department(&judged, &mut self.departments, &mut self.signals);

@@ -24,6 +24,8 @@ pub enum DetectorId {
     AccessDenied,
     /// A call succeeded on a model that is not the department's.
     CrossDepartment,
+    /// A model, region, network or client that an actor has not used before.
+    FirstSeen,
     /// Far more calls than the actor's own history explains.
     InvocationSpike,
     /// A call after its person was removed.
@@ -32,19 +34,23 @@ pub enum DetectorId {
     Perimeter,
     /// One credential in two places at once.
     SessionTheft,
+    /// Far more money than the actor's own history explains.
+    TokenSpend,
     /// Calls that no person answers for.
     Unattributed,
 }
 
 impl DetectorId {
     /// Every detector.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::AccessDenied,
         Self::CrossDepartment,
+        Self::FirstSeen,
         Self::InvocationSpike,
         Self::Offboarded,
         Self::Perimeter,
         Self::SessionTheft,
+        Self::TokenSpend,
         Self::Unattributed,
     ];
 
@@ -53,10 +59,12 @@ impl DetectorId {
         match self {
             Self::AccessDenied => "access-denied",
             Self::CrossDepartment => "cross-department",
+            Self::FirstSeen => "first-seen",
             Self::InvocationSpike => "invocation-spike",
             Self::Offboarded => "offboarded",
             Self::Perimeter => "perimeter",
             Self::SessionTheft => "session-theft",
+            Self::TokenSpend => "token-spend",
             Self::Unattributed => "unattributed",
         }
     }

@@ -1,5 +1,5 @@
-//! The files that a configuration names: the directory of people, policy documents, inference profiles. Read at start, and
-//! again when they change.
+//! The files that a configuration names: the directory of people, policy documents, inference profiles, prices. Read at
+//! start, and all but prices again when they change.
 //!
 //! **Invariant:** a file is taken as a whole or not at all. A broken one at start ends the start; later the one before it
 //! stays in use.
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::bedrock::PriceTable;
 use crate::config::Settings;
 use crate::glob;
 use crate::identity::Directory;
@@ -71,6 +72,18 @@ impl Sources {
             errors.iter().map(|error| format!("{}: {error}; correct the file", path.display())).collect()
         };
         Directory::parse(&text).map(Some).map_err(told)
+    }
+
+    /// Reads the table of prices; `None` where the configuration names none.
+    ///
+    /// # Errors
+    /// The first mistake in it, with the file.
+    pub fn prices(&self) -> Result<Option<PriceTable>, Vec<String>> {
+        let Some(file) = &self.settings.prices_file else { return Ok(None) };
+        let path = self.base.join(file);
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("{error}; correct [detect.token-spend] prices"));
+        let table = text.and_then(|text| PriceTable::parse(&text).map_err(|error| error.to_string()));
+        table.map(Some).map_err(|error| vec![format!("{}: {error}", path.display())])
     }
 
     /// Reads all policy documents.

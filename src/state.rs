@@ -12,6 +12,7 @@ pub mod credential;
 pub mod departments;
 pub mod key;
 pub mod removals;
+pub mod sight;
 pub mod table;
 
 use std::collections::VecDeque;
@@ -24,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::Grant;
 use crate::time::{EventTime, MINUTE};
 
-pub use actor::ActorState;
+pub use actor::{ActorState, Counted};
 pub use credential::CredentialState;
 pub use departments::DepartmentUses;
 pub use key::{KeyState, Network, Place};

@@ -249,6 +249,10 @@ fn next_steps(alert: &Alert) -> Vec<&'static str> {
             "Stale or unknown: give geophone the documents that are attached to the role now (geophone check)",
             "Ask the person what the call was for",
         ],
+        D::FirstSeen => vec![
+            "Ask the person whether they are travelling, or have a new machine or program",
+            "Several new things in one call, and nobody else's: treat the session as stolen until it is explained",
+        ],
         D::InvocationSpike => vec![
             "Ask the person whether a program of theirs is running",
             "If not: revoke the role's sessions and sign the user out in Cognito",
@@ -267,6 +271,11 @@ fn next_steps(alert: &Alert) -> Vec<&'static str> {
             "Revoke the role's older sessions (AWSRevokeOlderSessions) at once; the thief's keys last until they expire",
             "Ask the person, or the owner of the instance, which of the two places is theirs",
             "On an instance: require metadata version 2 (IMDSv2) and look for server-side request forgery",
+        ],
+        D::TokenSpend => vec![
+            "Look at which model and how long the prompts are: a change of model, a loop, or somebody else's work",
+            "Ask the person whether a program of theirs is running",
+            "If not: revoke the role's sessions and sign the user out in Cognito; a budget action can cap what it costs meanwhile",
         ],
         D::Unattributed => vec![
             "Find who holds the credential; deactivate the key if nobody does",

@@ -9,6 +9,8 @@
 //! everything looks rare, stay in the count: they make its tail wide until real days have filled it (leaving them out was
 //! measured: three to five times the budget was spent).
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::channel::{CHANNELS, CLASSES, Class};
@@ -240,6 +242,37 @@ impl Calibration {
             channels: [0, 1, 2].map(|class: usize| self.channels[class].each_ref().map(|histogram| histogram.curve(CHANNEL_TAIL))),
             together: self.together.each_ref().map(|histogram| histogram.curve(TOGETHER_TAIL)),
         }
+    }
+}
+
+/// Curves as of the last counted day, and of the one before.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scale {
+    calibration: Calibration,
+    curves: [Arc<Curves>; 2],
+}
+
+impl Scale {
+    /// Takes a whole day in, where anybody was active. `budget` is the share of identity-days that may alert.
+    pub fn take(&mut self, day: Counting, budget: f64) {
+        let newest = if day.is_silent() {
+            Arc::clone(&self.curves[0])
+        } else {
+            self.calibration.take(day, budget);
+            Arc::new(self.calibration.curves())
+        };
+        let before = std::mem::replace(&mut self.curves[0], newest);
+        self.curves[1] = before;
+    }
+
+    /// The curves, `age` days old: 0 or 1.
+    pub fn curves(&self, age: usize) -> &Curves {
+        &self.curves[age]
+    }
+
+    /// Days that were counted.
+    pub const fn days(&self) -> u32 {
+        self.calibration.days
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::calibration::Curves;
+
 /// How many channels there are.
 pub const CHANNELS: usize = 6;
 /// Channels whose daily maxima an actor remembers: all but [`Channel::Context`], which is judged by the fleet alone.
@@ -86,6 +88,22 @@ pub struct Score {
 }
 
 impl Score {
+    /// Puts the surprises of a moment together: each read against the fleet, their 4-norm, less what the crowd takes from it,
+    /// read against the fleet once more.
+    pub fn of(surprises: &[f64; CHANNELS], curves: &Curves, class: Class, discount: f64, bonus: f64) -> Self {
+        let mut score = Self::default();
+        let mut sum = 0.0;
+        for (channel, surprise) in surprises.iter().enumerate() {
+            let rarity = curves.channel(class, channel).rarity(*surprise);
+            score.channels[channel] = rarity as f32;
+            sum += rarity.powi(4);
+        }
+        score.alone = sum.sqrt().sqrt();
+        score.together = (score.alone - discount).max(0.0);
+        score.rarity = curves.together(class).rarity(score.together) + bonus;
+        score
+    }
+
     /// The most unusual channel.
     pub fn leading(&self) -> Channel {
         let best = Channel::ALL.into_iter().reduce(|a, b| if self.channels[b as usize] > self.channels[a as usize] { b } else { a });

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::calibration::{Calibration, Counting, Curves};
+use super::calibration::{Counting, Scale};
 use super::channel::Score;
 use super::crowd::{Crowd, CrowdScore};
 use super::habits::{FirstUse, Known};
@@ -46,18 +46,38 @@ pub struct FleetSettings {
     pub learning_days: u32,
     /// Robust standard deviations from which an hour of a department is a campaign.
     pub campaign_deviations: f64,
+    /// The same as `budget`, for spending.
+    pub spend_budget: f64,
+    /// Dollars that must be spent beyond what is expected. They are also added to both sides of a ratio of money.
+    pub spend_floor: f64,
+}
+
+/// What is judged: an actor's calls, or what they cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Calls and what they show.
+    Calls,
+    /// Money.
+    Spending,
 }
 
 impl Default for FleetSettings {
     fn default() -> Self {
-        Self { budget: 0.001, newcomer_bonus: 0.5, learning_days: 14, campaign_deviations: 4.0 }
+        Self { budget: 0.001, newcomer_bonus: 0.5, learning_days: 14, campaign_deviations: 4.0, spend_budget: 0.001, spend_floor: 5.0 }
     }
 }
 
 impl FleetSettings {
     /// The rarity from which a moment alerts.
-    pub fn alerts_from(&self) -> f64 {
-        -self.budget.log10()
+    pub fn alerts_from(&self, measure: Measure) -> f64 {
+        -self.budget_of(measure).log10()
+    }
+
+    const fn budget_of(&self, measure: Measure) -> f64 {
+        match measure {
+            Measure::Calls => self.budget,
+            Measure::Spending => self.spend_budget,
+        }
     }
 }
 
@@ -103,10 +123,11 @@ struct Cohort {
     /// As of the last counted day, and of the one before.
     views: [Option<Box<PeerView>>; 2],
     crowd: Option<Crowd>,
-    busiest: BusiestHours,
+    /// Busiest hours by measure: in calls, in cents.
+    busiest: [BusiestHours; 2],
     /// Of the pass: what is not counted whole is not kept.
     sums: PeerSums,
-    busiest_today: Vec<u32>,
+    busiest_today: [Vec<u32>; 2],
 }
 
 /// A department's hour that stands out.
@@ -124,7 +145,7 @@ pub struct Campaign {
 #[derive(Clone, Debug, Default)]
 struct Pass {
     day: i64,
-    counting: Counting,
+    counting: [Counting; 2],
 }
 
 /// Everything that actors share.
@@ -133,9 +154,8 @@ pub struct Fleet {
     settings: FleetSettings,
     ids: HashMap<CohortKey, CohortId>,
     cohorts: Vec<Cohort>,
-    calibration: Calibration,
-    /// As of the last counted day, and of the one before.
-    curves: [Arc<Curves>; 2],
+    /// By measure.
+    scales: [Scale; 2],
     /// The last counted day.
     counted: i64,
     values: Values,
@@ -146,14 +166,13 @@ pub struct Fleet {
 }
 
 /// What a snapshot keeps of a cohort: its name, its views, its crowd and its busiest hours.
-type CohortKept = (CohortKey, [Option<Box<PeerView>>; 2], Option<Crowd>, CohortImage);
+type CohortKept = (CohortKey, [Option<Box<PeerView>>; 2], Option<Crowd>, [CohortImage; 2]);
 
 /// What a snapshot keeps of a fleet.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct FleetImage {
     cohorts: Vec<CohortKept>,
-    calibration: Calibration,
-    curves: [Arc<Curves>; 2],
+    scales: [Scale; 2],
     counted: i64,
     values: Vec<((u8, u32), [i64; SHARED_FROM])>,
     silent: Vec<i32>,
@@ -166,8 +185,7 @@ impl Fleet {
             settings,
             ids: HashMap::new(),
             cohorts: Vec::new(),
-            calibration: Calibration::default(),
-            curves: Default::default(),
+            scales: Default::default(),
             counted: i64::MIN / 4,
             values: Values::default(),
             silent: Vec::new(),
@@ -200,9 +218,9 @@ impl Fleet {
             key,
             views: [None, None],
             crowd: None,
-            busiest: BusiestHours::default(),
+            busiest: Default::default(),
             sums: PeerSums::default(),
-            busiest_today: Vec::new(),
+            busiest_today: Default::default(),
         });
         id
     }
@@ -219,7 +237,9 @@ impl Fleet {
             peers: views[age],
             views,
             counted: self.counted,
-            curves: &self.curves[age],
+            curves: self.scales[Measure::Calls as usize].curves(age),
+            spend_curves: self.scales[Measure::Spending as usize].curves(age),
+            spend_floor: self.settings.spend_floor * 1e6,
             known: KnownValues(&self.values),
             silent: &self.silent,
             discount: own.crowd.as_ref().map_or(0.0, |crowd| crowd.discount(slot.div_euclid(12))),
@@ -229,18 +249,18 @@ impl Fleet {
     }
 
     /// Whether a moment is rare enough to be told.
-    pub fn alerts(&self, score: &Score) -> bool {
-        self.is_calibrated() && score.rarity >= self.settings.alerts_from()
+    pub fn alerts(&self, measure: Measure, score: &Score) -> bool {
+        self.is_calibrated(measure) && score.rarity >= self.settings.alerts_from(measure)
     }
 
     /// Whether enough days were counted that a rarity means something.
-    pub const fn is_calibrated(&self) -> bool {
-        self.calibration.days >= self.settings.learning_days
+    pub const fn is_calibrated(&self, measure: Measure) -> bool {
+        self.counted_days(measure) >= self.settings.learning_days
     }
 
     /// Days that were counted.
-    pub const fn counted_days(&self) -> u32 {
-        self.calibration.days
+    pub const fn counted_days(&self, measure: Measure) -> u32 {
+        self.scales[measure as usize].days()
     }
 
     /// An actor was unusual, or kept a pace, for the first time in this hour.
@@ -269,7 +289,7 @@ impl Fleet {
 
     /// Settles the hours before `hour`: nothing of them may still come. Says which departments stood out.
     pub fn settle(&mut self, hour: i64) -> Vec<Campaign> {
-        let (least, is_calibrated) = (self.settings.campaign_deviations, self.is_calibrated());
+        let (least, is_calibrated) = (self.settings.campaign_deviations, self.is_calibrated(Measure::Calls));
         let mut found = Vec::new();
         for cohort in &mut self.cohorts {
             let (key, crowd) = (&cohort.key, &mut cohort.crowd);
@@ -316,22 +336,31 @@ impl Fleet {
         let own = usize::from(cohort);
         let is_machine = self.cohorts[own].key.1;
         let everybody = usize::from(is_machine);
-        match baseline.day_score(day, tie) {
-            Some(score) => {
-                pass.counting.see(score.class);
-                pass.counting.record(&score, self.settings.alerts_from());
-                self.cohorts[own].busiest_today.push(baseline.busiest_hour());
-                if own != everybody {
-                    self.cohorts[everybody].busiest_today.push(baseline.busiest_hour());
-                }
+        for measure in [Measure::Calls, Measure::Spending] {
+            let (score, busiest) = match measure {
+                Measure::Calls => (baseline.day_score(day, tie), baseline.busiest_hour()),
+                Measure::Spending if !baseline.has_spent() => continue,
+                Measure::Spending => (baseline.spend_day_score(day, tie), baseline.busiest_spend_cents()),
+            };
+            let counting = &mut pass.counting[measure as usize];
+            let Some(score) = score else {
+                counting.see(baseline.class(is_machine));
+                continue;
+            };
+            counting.see(score.class);
+            counting.record(&score, self.settings.alerts_from(measure));
+            self.cohorts[own].busiest_today[measure as usize].push(busiest);
+            if own != everybody {
+                self.cohorts[everybody].busiest_today[measure as usize].push(busiest);
             }
-            None => pass.counting.see(baseline.class(is_machine)),
         }
         if let Some(lesson) = baseline.lesson(day, &self.silent) {
-            let (days, new_days) = (baseline.days(), baseline.new_days());
-            self.cohorts[own].sums.add(&lesson, baseline.tails(), days, &new_days);
-            if own != everybody {
-                self.cohorts[everybody].sums.add(&lesson, baseline.tails(), days, &new_days);
+            let (days, new_days, spending) = (baseline.days(), baseline.new_days(), baseline.spend_lesson());
+            let both = [own, everybody];
+            for cohort in &both[..if own == everybody { 1 } else { 2 }] {
+                let sums = &mut self.cohorts[*cohort].sums;
+                sums.add(&lesson, baseline.tails(), days, &new_days);
+                spending.iter().for_each(|lesson| sums.add_spending(lesson));
             }
         }
         self.pass = Some(pass);
@@ -340,19 +369,19 @@ impl Fleet {
     /// Every actor was counted: what the day says is known from now on.
     pub fn finish_pass(&mut self) {
         let Some(pass) = self.pass.take() else { return };
-        if pass.counting.is_silent() {
+        let [calls, spending] = pass.counting;
+        if calls.is_silent() {
             self.skip(pass.day);
             return;
         }
-        self.calibration.take(pass.counting, self.settings.budget);
-        let curves = Arc::new(self.calibration.curves());
-        self.curves = [curves, Arc::clone(&self.curves[0])];
+        self.scales[Measure::Calls as usize].take(calls, self.settings.budget);
+        self.scales[Measure::Spending as usize].take(spending, self.settings.spend_budget);
         for cohort in &mut self.cohorts {
             let sums = std::mem::take(&mut cohort.sums);
-            for calls in std::mem::take(&mut cohort.busiest_today) {
-                cohort.busiest.record(calls);
+            for (busiest, today) in cohort.busiest.iter_mut().zip(std::mem::take(&mut cohort.busiest_today)) {
+                today.into_iter().for_each(|hour| busiest.record(hour));
             }
-            let view = sums.view(cohort.busiest.median().unwrap_or(0)).map(Box::new);
+            let view = sums.view(cohort.busiest.each_ref().map(|busiest| busiest.median().unwrap_or(0))).map(Box::new);
             cohort.views[1] = cohort.views[0].take();
             cohort.views[0] = view;
         }
@@ -367,10 +396,11 @@ impl Fleet {
             cohorts: self
                 .cohorts
                 .iter()
-                .map(|cohort| (cohort.key.clone(), cohort.views.clone(), cohort.crowd.clone(), cohort.busiest.image()))
+                .map(|cohort| {
+                    (cohort.key.clone(), cohort.views.clone(), cohort.crowd.clone(), cohort.busiest.each_ref().map(BusiestHours::image))
+                })
                 .collect(),
-            calibration: self.calibration.clone(),
-            curves: self.curves.clone(),
+            scales: self.scales.clone(),
             counted: self.counted,
             values,
             silent: self.silent.clone(),
@@ -384,10 +414,9 @@ impl Fleet {
             let id = fleet.cohort(key.0.as_ref(), key.1);
             let cohort = &mut fleet.cohorts[usize::from(id)];
             (cohort.views, cohort.crowd) = (views, crowd);
-            cohort.busiest = BusiestHours::restore(&busiest);
+            cohort.busiest = busiest.each_ref().map(BusiestHours::restore);
         }
-        fleet.calibration = image.calibration;
-        fleet.curves = image.curves;
+        fleet.scales = image.scales;
         fleet.counted = image.counted;
         fleet.silent = image.silent;
         fleet.values.users = image.values.into_iter().collect();

@@ -23,6 +23,8 @@ const FRESH_BUCKETS: i64 = 12;
 const RECENT: usize = 24;
 /// Most new values that are remembered of a day; an actor with more is unusual enough.
 const FRESH_MAX: usize = 32;
+/// What others use already is this much less of a surprise: a launch, a new office.
+const SHARED_WEIGHT: f64 = 0.3;
 /// Weight that older active days keep.
 const KEEP: f64 = 0.97;
 /// Days that the peers' share of new things weighs.
@@ -58,6 +60,18 @@ pub struct FirstUse {
     pub slot: i64,
     /// The use that was taken for the first until an earlier one came late.
     pub instead_of: Option<i64>,
+}
+
+/// What noting a call came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Noted {
+    /// First uses, for the fleet to hear.
+    pub first_uses: Vec<FirstUse>,
+    /// Bit n: the first use in dimension n is of a value that others use already.
+    pub shared: u8,
+    /// −log10 of the chance that an active day of this actor has first uses like these, less for what others use; 0
+    /// without any.
+    pub surprise: f64,
 }
 
 /// Which values several actors have used by then.
@@ -122,7 +136,7 @@ impl Habits {
         start..start + SLOTS[dimension]
     }
 
-    /// Notes calls of one context in a bucket. Says which values are used for the first time, for the fleet to hear.
+    /// Notes calls of one context in a bucket. Says what is used for the first time.
     pub fn note(
         &mut self,
         (slot, day): (i64, i64),
@@ -131,8 +145,8 @@ impl Habits {
         rates: &NewRates,
         peers: &PeerView,
         known: &impl Known,
-    ) -> Vec<FirstUse> {
-        let (mut novelty, mut heard) = (0.0, Vec::new());
+    ) -> Noted {
+        let (mut novelty, mut noted) = (0.0, Noted::default());
         for (dimension, value) in sight.values.into_iter().enumerate().filter(|(_, value)| *value != 0) {
             let stamp = value << 8 | (day as u32 & 0xff);
             if let Some(kept) = self.slots[Self::range(dimension)].iter_mut().find(|kept| **kept >> 8 == value) {
@@ -143,12 +157,19 @@ impl Habits {
                 continue;
             }
             let fresh = self.fresh.get_or_insert_default();
+            let shared = known.is_shared(dimension, value, slot);
+            let surprise = -rates.chance(dimension, usize::from(shared), peers).log10();
+            let mut hear = |first: FirstUse| {
+                noted.first_uses.push(first);
+                noted.shared |= u8::from(shared) << dimension;
+                noted.surprise += if shared { SHARED_WEIGHT * surprise } else { surprise };
+            };
             let first = match fresh.values.iter_mut().find(|(d, v, ..)| (usize::from(*d), *v) == (dimension, value)) {
                 Some((_, _, first, last)) => {
                     *last = slot.max(*last);
                     // A late call may have been the first.
                     if slot < *first {
-                        heard.push(FirstUse { dimension: dimension as u8, value, slot, instead_of: Some(*first) });
+                        hear(FirstUse { dimension: dimension as u8, value, slot, instead_of: Some(*first) });
                         *first = slot;
                     }
                     *first
@@ -156,14 +177,13 @@ impl Habits {
                 None => {
                     if fresh.values.len() < FRESH_MAX {
                         fresh.values.push((dimension as u8, value, slot, slot));
-                        heard.push(FirstUse { dimension: dimension as u8, value, slot, instead_of: None });
+                        hear(FirstUse { dimension: dimension as u8, value, slot, instead_of: None });
                     }
                     slot
                 }
             };
             if slot - first < FRESH_BUCKETS {
-                let side = usize::from(known.is_shared(dimension, value, slot));
-                novelty -= rates.chance(dimension, side, peers).log10();
+                novelty += surprise;
             }
         }
         if novelty > 0.0
@@ -171,7 +191,7 @@ impl Habits {
         {
             fresh.add(slot, calls, novelty);
         }
-        heard
+        noted
     }
 
     /// How new the last hour up to `slot` is: the most novel call, and how many there were. 0 where nothing is new.
@@ -184,6 +204,11 @@ impl Habits {
             buckets += 1.0;
         }
         if most > 0.0 { most + 0.5 * (1.0f64 + calls).log10() + 0.5 * buckets.log10() } else { 0.0 }
+    }
+
+    /// How many values are known by dimension.
+    pub fn known_values(&self) -> [usize; DIMENSIONS] {
+        std::array::from_fn(|dimension| self.slots[Self::range(dimension)].iter().filter(|kept| **kept != 0).count())
     }
 
     /// Dimensions in which something was first used in the hour up to `slot`.
@@ -314,10 +339,10 @@ mod tests {
         let (mut habits, mut rates) = settled();
         let away = Sight::of(["203.0.113", "us-east-1", "claude", "boto3"]);
         let first = FirstUse { dimension: 0, value: away.values[0], slot: 30 * 288 + 5, instead_of: None };
-        assert_eq!(habits.note((30 * 288 + 5, 30), 5, &away, &rates, &PeerView::default(), &Everybody), [first]);
-        assert_eq!(habits.note((30 * 288 + 6, 30), 5, &away, &rates, &PeerView::default(), &Everybody), []);
+        assert_eq!(habits.note((30 * 288 + 5, 30), 5, &away, &rates, &PeerView::default(), &Everybody).first_uses, [first]);
+        assert_eq!(habits.note((30 * 288 + 6, 30), 5, &away, &rates, &PeerView::default(), &Everybody).first_uses, []);
         let earlier = FirstUse { slot: 30 * 288 + 3, instead_of: Some(30 * 288 + 5), ..first };
-        assert_eq!(habits.note((30 * 288 + 3, 30), 5, &away, &rates, &PeerView::default(), &Everybody), [earlier]);
+        assert_eq!(habits.note((30 * 288 + 3, 30), 5, &away, &rates, &PeerView::default(), &Everybody).first_uses, [earlier]);
         habits.learn(30, false, &mut rates, &Everybody);
         habits.note((31 * 288, 31), 5, &away, &rates, &PeerView::default(), &Nobody);
         assert_eq!(habits.novelty(31 * 288), 0.0);

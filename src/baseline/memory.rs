@@ -4,11 +4,13 @@
 //! only rise while more calls of the same time come in, so that what was said stays true, and it is the same for any order
 //! of arrival within [`super::track::REACH`].
 
+mod spend;
+
 use serde::{Deserialize, Serialize};
 
 use super::calibration::{Curves, DayScore};
 use super::channel::{CHANNELS, Channel, Class, Score, TAILS};
-use super::habits::{FirstUse, Habits, Known, NewDays, NewRates, Sight};
+use super::habits::{Habits, Known, NewDays, NewRates, Noted, Sight};
 use super::half::Half;
 use super::peers::PeerView;
 use super::profile::{BUCKETS_A_DAY, EFFECT_FLOOR, Profile};
@@ -16,6 +18,9 @@ use super::tail::Tail;
 use super::track::Track;
 use crate::stats::ring::{BUCKET, TooOld};
 use crate::time::HOUR;
+
+use spend::{ClosedSpend, OpenSpend, Purse, SpendModel};
+pub use spend::{SPEND_TAILS, SpendComparison, SpendLesson, SpendPeers, Spent};
 
 /// Hours after midnight UTC from which a moment is judged by what the day before has taught.
 pub const MODEL_SWITCH: i64 = 3 * HOUR;
@@ -40,6 +45,7 @@ struct Model {
     profile: Profile,
     tails: [Tail; TAILS],
     rates: NewRates,
+    spend: SpendModel,
     /// Active days that were learned.
     days: u16,
 }
@@ -56,6 +62,7 @@ struct OpenDay {
     surprises: [Half; CHANNELS],
     together: Half,
     rarity: Half,
+    spend: OpenSpend,
 }
 
 impl OpenDay {
@@ -81,6 +88,7 @@ struct ClosedDay {
     together: Half,
     rarity: Half,
     busiest_hour: u32,
+    spend: ClosedSpend,
 }
 
 /// One actor's baseline.
@@ -95,6 +103,8 @@ pub struct Baseline {
     yesterday: Option<Box<OpenDay>>,
     closed: ClosedDay,
     habits: Habits,
+    /// What was spent lately; only of those who spend.
+    purse: Option<Box<Purse>>,
     /// Last day that `model` has learned, idle ones too.
     learned: i32,
     /// Busiest hour of the last days, `[day mod 28]`.
@@ -120,6 +130,10 @@ pub struct Reference<'a, K> {
     pub counted: i64,
     /// The fleet's curves.
     pub curves: &'a Curves,
+    /// The same for spending.
+    pub spend_curves: &'a Curves,
+    /// Micro-dollars that are added to both sides of a ratio of money.
+    pub spend_floor: f64,
     /// Values that others use.
     pub known: K,
     /// Days on which nobody did anything: an outage of the records, more likely than of the company.
@@ -133,6 +147,11 @@ pub struct Reference<'a, K> {
 }
 
 impl<'a, K> Reference<'a, K> {
+    /// What is added to the rarity of an actor of this class.
+    pub fn bonus(&self, class: Class) -> f64 {
+        if class == Class::Newcomer { self.newcomer_bonus } else { 0.0 }
+    }
+
     /// The peers by which a day is learned: those of the day before, whenever it is learned.
     fn peers_of(&self, day: i64) -> &'a PeerView {
         self.views[usize::from(self.counted > day - 1)]
@@ -166,7 +185,7 @@ pub struct Joins {
 }
 
 impl Baseline {
-    /// Takes calls of one context in. Says which values of it are used for the first time. Without `learns` they count in
+    /// Takes calls of one context in. Says what of it is used for the first time. Without `learns` they count in
     /// the windows of this moment and teach nothing.
     ///
     /// # Errors
@@ -178,12 +197,12 @@ impl Baseline {
         sight: &Sight,
         reference: &Reference<'_, K>,
         learns: bool,
-    ) -> Result<Vec<FirstUse>, TooOld> {
+    ) -> Result<Noted, TooOld> {
         let day = slot.div_euclid(BUCKETS_A_DAY);
         self.begin(day, slot, reference);
         self.track.add(slot, calls)?;
         if !learns {
-            return Ok(Vec::new());
+            return Ok(Noted::default());
         }
         if let Some(open) = self.open_day(day) {
             let hour = &mut open.hours[(slot.rem_euclid(BUCKETS_A_DAY) / 12) as usize];
@@ -269,6 +288,7 @@ impl Baseline {
             self.model.profile.learn_idle(self.learned() + 1, day, silent);
             for idle in (self.learned() + 1).max(day - PLOT_DAYS as i64 + 1)..=day {
                 self.busiest[idle.rem_euclid(PLOT_DAYS as i64) as usize] = Half::ZERO;
+                self.note_busiest_spend(idle, Half::ZERO);
             }
             self.learned = day as i32;
         }
@@ -288,8 +308,12 @@ impl Baseline {
             together: open.together,
             rarity: open.rarity,
             busiest_hour,
+            spend: ClosedSpend::default(),
         };
         let peers = reference.peers_of(open.day());
+        let calls: f64 = open.hours.iter().map(|calls| f64::from(*calls)).sum();
+        self.closed.spend = self.model.spend.learn(&open.spend, calls, &peers.spend, fully);
+        self.note_busiest_spend(open.day(), open.spend.busiest);
         self.model.profile.learn(open.day(), &open.hours, days, peers, fully);
         for (channel, tail) in self.model.tails.iter_mut().enumerate() {
             tail.learn(open.highest[channel].get(), days, &peers.tails[channel], fully);
@@ -342,17 +366,7 @@ impl Baseline {
             surprises[channel] = model.tails[channel].surprise(*value, days, &reference.peers.tails[channel]);
         }
         surprises[Channel::Context as usize] = self.habits.novelty(slot);
-        let mut score = Score::default();
-        let mut sum = 0.0;
-        for (channel, surprise) in surprises.iter().enumerate() {
-            let rarity = reference.curves.channel(class, channel).rarity(*surprise);
-            score.channels[channel] = rarity as f32;
-            sum += rarity.powi(4);
-        }
-        score.alone = sum.sqrt().sqrt();
-        score.together = (score.alone - reference.discount).max(0.0);
-        let bonus = if class == Class::Newcomer { reference.newcomer_bonus } else { 0.0 };
-        score.rarity = reference.curves.together(class).rarity(score.together) + bonus;
+        let score = Score::of(&surprises, reference.curves, class, reference.discount, reference.bonus(class));
         if learns && let Some(open) = self.open_day(slot.div_euclid(BUCKETS_A_DAY)) {
             for (highest, value) in open.highest.iter_mut().zip(values) {
                 *highest = highest.max(value);
@@ -421,6 +435,11 @@ impl Baseline {
     /// Somebody has said that what is unusual about the actor is how it is from now on: the present day teaches fully.
     pub const fn acknowledge(&mut self) {
         self.is_acknowledged = true;
+    }
+
+    /// How many values are known by dimension.
+    pub fn known_values(&self) -> [usize; super::habits::DIMENSIONS] {
+        self.habits.known_values()
     }
 
     /// What is new about the hour up to `slot`, by dimension.

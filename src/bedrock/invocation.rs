@@ -95,18 +95,25 @@ pub struct Tokens {
     pub input: u64,
     /// Tokens of the answer.
     pub output: u64,
-    /// Prompt tokens read from or written to the cache.
-    pub cached: u64,
+    /// Prompt tokens that were read from the cache.
+    pub cache_read: u64,
+    /// Prompt tokens that were written to it.
+    pub cache_write: u64,
 }
 
 impl Tokens {
+    /// All tokens.
+    pub fn total(&self) -> u64 {
+        [self.output, self.cache_read, self.cache_write].into_iter().fold(self.input, u64::saturating_add)
+    }
+
     /// Tokens as the call's own record has them; `None` where it has none.
     pub fn of_counts(input: Count, output: Count, cache_read: Count, cache_write: Count) -> Option<Self> {
         if input.0.is_none() && output.0.is_none() {
             return None;
         }
-        let cached = cache_read.0.unwrap_or(0).saturating_add(cache_write.0.unwrap_or(0));
-        Some(Self { input: input.0.unwrap_or(0), output: output.0.unwrap_or(0), cached })
+        let [input, output, cache_read, cache_write] = [input, output, cache_read, cache_write].map(|count| count.0.unwrap_or(0));
+        Some(Self { input, output, cache_read, cache_write })
     }
 
     /// Tokens as a companion record lists them.
@@ -116,8 +123,12 @@ impl Tokens {
         if input.is_none() && output.is_none() {
             return None;
         }
-        let cached = count("cacheReadInputTokens").unwrap_or(0u64).saturating_add(count("cacheWriteInputTokens").unwrap_or(0));
-        Some(Self { input: input.unwrap_or(0), output: output.unwrap_or(0), cached })
+        Some(Self {
+            input: input.unwrap_or(0),
+            output: output.unwrap_or(0),
+            cache_read: count("cacheReadInputTokens").unwrap_or(0),
+            cache_write: count("cacheWriteInputTokens").unwrap_or(0),
+        })
     }
 }
 
@@ -200,7 +211,7 @@ mod tests {
             [r#"{"inputTokens":123,"outputTokens":45}"#, r#"[{"key":"inputTokens","value":"123"},{"key":"outputTokens","value":45}]"#]
         {
             let entries = serde_json::from_str(json).expect("json");
-            assert_eq!(Tokens::of_entries(&entries), Some(Tokens { input: 123, output: 45, cached: 0 }));
+            assert_eq!(Tokens::of_entries(&entries), Some(Tokens { input: 123, output: 45, ..Tokens::default() }));
         }
         assert_eq!(Tokens::of_entries(&Pairs::default()), None);
     }

@@ -67,6 +67,12 @@ impl Model {
         let mapped = map.base_of(written, name).map(Into::into);
         Self { id: id.into(), as_written: written.into(), mapped, family: family.into() }
     }
+
+    /// Whether the call went to a global inference profile.
+    pub fn is_global(&self) -> bool {
+        let written = self.mapped.as_ref().unwrap_or(&self.as_written);
+        written.rsplit('/').next().is_some_and(|name| name.starts_with("global."))
+    }
 }
 
 fn canonical_id(written: &str, map: &ModelMap) -> String {

@@ -1,8 +1,8 @@
 //! `invocation-spike`: a moment that is rare for this actor, its peers and the fleet.
 //!
 //! [`crate::baseline`] has the method: six channels (calls in ten minutes and in an hour, a pace that is kept up, activity
-//! without a pause, odd hours, new contexts), read as a rarity that is compared with a budget of false alerts. Here a call
-//! becomes a count and a rarity becomes a finding: once when a story begins, again when it is ten times rarer or unusual in
+//! without a pause, odd hours, new contexts), read as a rarity that is compared with a budget of false alerts. Here a
+//! rarity becomes a finding: once when a story begins, again when it is ten times rarer or unusual in
 //! another way.
 //!
 //! Says nothing until two weeks of days were counted: before that a rarity means nothing. Cannot see: twice or three times
@@ -11,24 +11,19 @@
 
 mod sentence;
 
-use std::net::Ipv6Addr;
-
-use xxhash_rust::xxh3::xxh3_64;
-
 pub use sentence::{claim, sentence};
 
 use super::{Context, Detector, Judged};
 use crate::baseline::story::Step;
-use crate::baseline::{Campaign, Channel, Score, Sight};
-use crate::finding::{BaselineNote, Confidence, DetectorId, Finding, Fingerprint, Severity, Signal};
+use crate::baseline::{Campaign, Channel, Measure, Score};
+use crate::finding::{Confidence, DetectorId, Finding, Fingerprint, Severity, Signal};
 use crate::identity::{ActorKey, ActorKind};
-use crate::observation::Call;
 use crate::state::ActorState;
 use crate::stats::ring::BUCKET;
 use crate::time::{EventTime, HOUR};
 
 /// Active days from which an actor is judged by itself rather than by its peers.
-const OWN_DAYS: u16 = 7;
+pub(super) const OWN_DAYS: u16 = 7;
 /// Rarity above the threshold from which it is worth waking somebody.
 const HIGH: f64 = 1.0;
 
@@ -38,31 +33,12 @@ pub struct InvocationSpike;
 
 impl Detector for InvocationSpike {
     fn judge(&self, judged: &Judged<'_>, actor: &mut ActorState, context: &Context<'_>, out: &mut Vec<Signal>) {
-        let invocation = &judged.call.invocation;
-        if !invocation.counts() {
-            return;
-        }
-        let slot = invocation.time.slot(BUCKET);
-        actor.calls += 1;
-        let reference = context.fleet.reference(actor.cohort, slot);
-        // Older than any window: counted as a call, and nothing more.
-        let Ok(first_uses) = actor.baseline.add(slot, 1, &sight(judged.call), &reference, judged.trusted) else { return };
-        let mut note = BaselineNote { cohort: actor.cohort, first_uses, joins: Vec::new() };
-        for touched in actor.baseline.touched(slot) {
-            let reference = context.fleet.reference(actor.cohort, touched);
-            let score = actor.baseline.judge(touched, &reference, judged.trusted);
-            let joins = actor.baseline.join_crowd(touched, &score);
-            if joins.unusual || joins.paced {
-                note.joins.push((touched.div_euclid(HOUR / BUCKET), joins));
-            }
-            if context.fleet.alerts(&score)
-                && let Some(step) = actor.story.hear(touched, &score)
+        for (slot, score) in &context.counted.scores {
+            if context.fleet.alerts(Measure::Calls, score)
+                && let Some(step) = actor.story.hear(*slot, score)
             {
-                out.push(Signal::Finding(Box::new(finding(judged, actor, context, touched, &score, step))));
+                out.push(Signal::Finding(Box::new(finding(judged, actor, context, *slot, score, step))));
             }
-        }
-        if !note.is_empty() {
-            out.push(Signal::Baseline(Box::new(note)));
         }
     }
 }
@@ -77,7 +53,7 @@ fn finding(judged: &Judged<'_>, actor: &mut ActorState, context: &Context<'_>, s
     let (channel, key) = (score.leading(), &actor.key);
     let fingerprint = Fingerprint::of(DetectorId::InvocationSpike, &[key.kind.label(), &key.name]);
     let mut finding = judged.finding(DetectorId::InvocationSpike, fingerprint);
-    let alerts_from = context.fleet.settings().alerts_from();
+    let alerts_from = context.fleet.settings().alerts_from(Measure::Calls);
     finding.severity = if score.rarity >= alerts_from + HIGH { Severity::High } else { Severity::Medium };
     finding.confidence = if numbers.days >= OWN_DAYS { Confidence::High } else { Confidence::Medium };
     let who = finding.who.spoken();
@@ -161,44 +137,4 @@ fn new_things(channel: Channel, dimensions: &[usize]) -> String {
     }
     let names: Vec<&str> = dimensions.iter().map(|dimension| NAMES[*dimension]).collect();
     format!("; new to this actor: {}", names.join(", "))
-}
-
-/// What a call shows of its context: the network (/24 or /48; the text where it is no address), region, model, client.
-pub fn sight(call: &Call) -> Sight {
-    let invocation = &call.invocation;
-    let model = invocation.model.as_ref().map_or("", |model| &model.id);
-    let mut sight = Sight::of(["", &invocation.region, model, ""]);
-    sight.values[0] = network(&invocation.source_ip);
-    sight.values[3] = if invocation.user_agent.text.is_empty() { 0 } else { ((invocation.user_agent.tool_hash >> 40) as u32).max(1) };
-    sight
-}
-
-fn network(address: &str) -> u32 {
-    let hash = |bytes: &[u8]| ((xxh3_64(bytes) >> 40) as u32).max(1);
-    if address.is_empty() {
-        return 0;
-    }
-    if let Ok(six) = address.parse::<Ipv6Addr>() {
-        return hash(&six.octets()[..6]);
-    }
-    let is_four = address.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    match address.rfind('.').filter(|_| is_four) {
-        Some(last) => hash(&address.as_bytes()[..last]),
-        None => hash(address.as_bytes()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn networks_are_told_apart_by_their_first_parts() {
-        assert_eq!(network("198.51.100.7"), network("198.51.100.250"));
-        assert_ne!(network("198.51.100.7"), network("198.51.101.7"));
-        assert_eq!(network("2001:db8:1:2::3"), network("2001:db8:1:ffff::1"));
-        assert_ne!(network("2001:db8:1::1"), network("2001:db8:2::1"));
-        assert_ne!(network("bedrock.amazonaws.com"), network("lambda.amazonaws.com"));
-        assert_eq!(network(""), 0);
-    }
 }

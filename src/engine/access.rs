@@ -4,31 +4,30 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::waiting::{Half, Pairs};
+use super::waiting::{Half, HeldCall, Pairs};
+use super::{Engine, Report};
 use crate::bedrock::{Outcome, Tokens, model_id};
+use crate::detect::{Context, Judged};
 use crate::identity::{Attribution, Unknown};
 use crate::observation::Call;
-use crate::state::Shared;
+use crate::state::{Counted, Shared};
 use crate::time::EventTime;
 
-/// Counts a call.
-pub(super) fn count(call: &Call, who: &Attribution, shared: &Shared, pairs: &mut Pairs) {
-    let invocation = &call.invocation;
+/// Counts a call. Gives its tokens, where they are known by now.
+pub(super) fn count(held: &HeldCall, who: &Attribution, shared: &Shared, pairs: &mut Pairs) -> Option<Tokens> {
+    let invocation = &held.call.invocation;
     if !invocation.operation.is_invocation {
-        return;
+        return None;
     }
-    let (department, family) = row(call, who);
     let mut tokens = invocation.tokens;
     if tokens.is_none() && invocation.operation.is_streaming && invocation.request != 0 && invocation.outcome == Outcome::Success {
         match pairs.take(invocation.request) {
             Some(Half::Tokens(parked)) => tokens = Some(parked),
-            _ => {
-                let half = Half::Call { department: Arc::clone(&department), family: Arc::clone(&family) };
-                pairs.park(invocation.request, half, invocation.time);
-            }
+            _ => pairs.park(invocation.request, Half::Call(held.clone()), invocation.time),
         }
     }
-    let Some(counts) = shared.access(&department, &family) else { return };
+    let (department, family) = row(&held.call, who);
+    let Some(counts) = shared.access(&department, &family) else { return tokens };
     let counter = match invocation.outcome {
         Outcome::Success => &counts.success,
         Outcome::Denied(_) => &counts.denied,
@@ -36,23 +35,32 @@ pub(super) fn count(call: &Call, who: &Attribution, shared: &Shared, pairs: &mut
         Outcome::Failed => &counts.failed,
     };
     counter.fetch_add(1, Ordering::Relaxed);
-    counts.tokens.fetch_add(tokens.map_or(0, total), Ordering::Relaxed);
+    counts.tokens.fetch_add(tokens.map_or(0, |tokens| tokens.total()), Ordering::Relaxed);
+    tokens
 }
 
-/// Adds the tokens of a companion record to its call.
-pub(super) fn companion(request: u64, tokens: Tokens, time: EventTime, shared: &Shared, pairs: &mut Pairs) {
-    match pairs.take(request) {
-        Some(Half::Call { department, family }) => {
-            if let Some(counts) = shared.access(&department, &family) {
-                counts.tokens.fetch_add(total(tokens), Ordering::Relaxed);
-            }
+impl Engine {
+    /// The companion record of a streaming call: its tokens count at the time of the call, whichever comes first.
+    pub(super) fn companion(&mut self, request: u64, tokens: Tokens, time: EventTime, report: &mut Report) {
+        report.counts.companions += 1;
+        let Some(Half::Call(held)) = self.pairs.take(request) else {
+            return self.pairs.park(request, Half::Tokens(tokens), time);
+        };
+        let known = self.joining.attribute(&held.call, Unknown::NoGrant);
+        let who = &known.who;
+        let (department, family) = row(&held.call, who);
+        if let Some(counts) = self.shared.access(&department, &family) {
+            counts.tokens.fetch_add(tokens.total(), Ordering::Relaxed);
         }
-        _ => pairs.park(request, Half::Tokens(tokens), time),
+        let judged = Judged { tokens: Some(tokens), trusted: held.trusted, ..Judged::plain(&held.call, who) };
+        let cohort = self.baselines.fleet.cohort(who.department.name(), who.actor.kind.is_machine());
+        let counted = Counted::default();
+        let (fleet, prices) = (&self.baselines.fleet, &*self.settings.detectors.prices);
+        let context = Context { fleet, cohort, prices, counted: &counted };
+        let owner = self.owner(who.actor.stable_hash());
+        self.workers[owner].add_tokens(&judged, &self.detectors, &context, &mut self.signals);
+        self.publish(report);
     }
-}
-
-fn total(tokens: Tokens) -> u64 {
-    tokens.input.saturating_add(tokens.output)
 }
 
 /// Department (or the reason in brackets) and model family: the row of the access table.

@@ -9,7 +9,6 @@ use crate::detect::{Judged, invocation_spike};
 use crate::finding::Signal;
 use crate::identity::Attribution;
 use crate::observation::Call;
-use crate::policy::Ruling;
 use crate::time::{DAY, EventTime, HOUR};
 
 /// A day is counted from this long after its end on: by then nothing of it may still come, and everybody who is active has
@@ -78,9 +77,7 @@ impl Baselines {
         for campaign in self.fleet.settle(hour) {
             let cohort = self.fleet.cohort(campaign.cohort.0.as_ref(), campaign.cohort.1);
             let Some((call, who)) = self.samples.get(&(campaign.hour, cohort)) else { continue };
-            let ruling = Ruling::default();
-            let judged = Judged { call, who, ruling: &ruling, removal: None, trusted: true, was_pending: false };
-            out.push(invocation_spike::campaign(&campaign, &judged));
+            out.push(invocation_spike::campaign(&campaign, &Judged::plain(call, who)));
         }
         self.samples = self.samples.split_off(&(hour, 0));
     }

@@ -109,13 +109,8 @@ impl Held {
 pub enum Half {
     /// The companion came first: its tokens wait for the call.
     Tokens(Tokens),
-    /// The call came first: its department and model family wait for tokens.
-    Call {
-        /// Department, or the reason in brackets.
-        department: Arc<str>,
-        /// Model family.
-        family: Arc<str>,
-    },
+    /// The call came first, and waits for tokens.
+    Call(HeldCall),
 }
 
 /// Halves by request, forgotten after a while.

@@ -6,10 +6,14 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::baseline::Fleet;
+use crate::baseline::Spent;
+use crate::bedrock::Tokens;
 use crate::detect::{Context, Detectors, Judged};
+use crate::finding::BaselineNote;
 use crate::finding::{Digest128, Signal};
 use crate::identity::ActorKey;
-use crate::state::{ActorState, CredentialState, KeyState, Probation, Table};
+use crate::state::sight::sight;
+use crate::state::{ActorState, Counted, CredentialState, KeyState, Probation, Table};
 use crate::stats::ring::BUCKET;
 
 /// One of an engine's workers.
@@ -18,6 +22,8 @@ pub struct Worker {
     actors: Probation<ActorKey, ActorState>,
     credentials: Table<Digest128, CredentialState>,
     keys: Table<Arc<str>, KeyState>,
+    /// What the present call comes to; here so that its memory is used again.
+    counted: Counted,
 }
 
 /// What a snapshot keeps of all workers together: how many there are may change between two runs.
@@ -50,6 +56,7 @@ impl Worker {
             actors: Probation::with_capacity(actors_max),
             credentials: Table::with_capacity(credentials_max),
             keys: Table::with_capacity(credentials_max),
+            counted: Counted::default(),
         }
     }
 
@@ -99,8 +106,35 @@ impl Worker {
             actor.department = Some(Arc::clone(name));
             actor.cohort = context.cohort;
         }
-        for detector in &detectors.attributed {
-            detector.judge(judged, actor, context, out);
+        self.counted.clear();
+        if judged.call.invocation.counts() {
+            actor.count(slot, &sight(judged.call), context.fleet, judged.trusted, &mut self.counted);
+            if let Some(tokens) = judged.tokens {
+                actor.spend(slot, spent(judged, &tokens, context), context.fleet, judged.trusted, &mut self.counted);
+            }
+        }
+        let context = Context { counted: &self.counted, ..*context };
+        for detector in detectors.attributed.iter().chain(&detectors.spending) {
+            detector.judge(judged, actor, &context, out);
+        }
+        let first_uses = std::mem::take(&mut self.counted.noted.first_uses);
+        let note = BaselineNote { cohort: actor.cohort, first_uses, joins: std::mem::take(&mut self.counted.joins) };
+        if !note.is_empty() {
+            out.push(Signal::Baseline(Box::new(note)));
+        }
+    }
+
+    /// The attributed tap once more: the tokens of a call have come after it.
+    pub fn add_tokens(&mut self, judged: &Judged<'_>, detectors: &Detectors, context: &Context<'_>, out: &mut Vec<Signal>) {
+        let Some(tokens) = judged.tokens else { return };
+        // Whom nobody remembers has no window to put it in.
+        let Some(actor) = self.actors.get_mut(&judged.who.actor) else { return };
+        let slot = judged.call.invocation.time.slot(BUCKET);
+        self.counted.clear();
+        actor.spend(slot, spent(judged, &tokens, context), context.fleet, judged.trusted, &mut self.counted);
+        let context = Context { counted: &self.counted, ..*context };
+        for detector in &detectors.spending {
+            detector.judge(judged, actor, &context, out);
         }
     }
 
@@ -127,6 +161,12 @@ impl Worker {
             credentials_evicted: self.credentials.evicted() + self.keys.evicted(),
         }
     }
+}
+
+/// What a call has cost.
+fn spent(judged: &Judged<'_>, tokens: &Tokens, context: &Context<'_>) -> Spent {
+    let model = judged.call.invocation.model.as_deref();
+    Spent { micros: context.prices.cost(model, tokens).micros, tokens: tokens.total() }
 }
 
 /// What a snapshot keeps, in an order that does not depend on the tables'.

@@ -92,6 +92,11 @@ pub struct Ruling {
     pub owners: Vec<Arc<str>>,
 }
 
+impl Ruling {
+    /// Nothing was asked.
+    pub const NONE: &Self = &Self { verdict: None, is_in_scope: false, owners: Vec::new() };
+}
+
 impl PolicyBook {
     /// A book of these settings.
     pub fn new(settings: BookSettings) -> Self {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::table::Stamped;
+use crate::baseline::memory::Joins;
 use crate::baseline::story::Story;
-use crate::baseline::{Baseline, CohortId};
+use crate::baseline::{Baseline, CohortId, Fleet, Noted, Score, Sight, Spent};
 use crate::identity::ActorKey;
 use crate::stats::ring::BUCKET;
-use crate::time::EventTime;
+use crate::time::{EventTime, HOUR};
 
 /// One actor. Owned by one worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,6 +33,31 @@ pub struct ActorState {
     pub baseline: Baseline,
     /// What was said of it lately.
     pub story: Story,
+    /// What was said of its spending.
+    pub spend_story: Story,
+}
+
+/// What counting a call came to: what detectors look at. Filled anew for each call.
+#[derive(Debug, Default)]
+pub struct Counted {
+    /// What the call uses for the first time.
+    pub noted: Noted,
+    /// Moments that the call changes, each judged.
+    pub scores: Vec<(i64, Score)>,
+    /// The same for what it cost.
+    pub spending: Vec<(i64, Score)>,
+    /// Hours whose crowd the actor joins.
+    pub joins: Vec<(i64, Joins)>,
+}
+
+impl Counted {
+    /// Forgets what the call before came to.
+    pub fn clear(&mut self) {
+        self.noted = Noted::default();
+        self.scores.clear();
+        self.spending.clear();
+        self.joins.clear();
+    }
 }
 
 impl ActorState {
@@ -47,6 +73,34 @@ impl ActorState {
             before_story: 0,
             baseline: Baseline::default(),
             story: Story::default(),
+            spend_story: Story::default(),
+        }
+    }
+
+    /// Counts a call in the bucket `slot` and judges every moment that it changes. What is older than any window is a call
+    /// and nothing more; what is not `trusted` teaches nothing.
+    pub fn count(&mut self, slot: i64, sight: &Sight, fleet: &Fleet, trusted: bool, into: &mut Counted) {
+        self.calls += 1;
+        let Ok(noted) = self.baseline.add(slot, 1, sight, &fleet.reference(self.cohort, slot), trusted) else { return };
+        into.noted = noted;
+        for touched in self.baseline.touched(slot) {
+            let score = self.baseline.judge(touched, &fleet.reference(self.cohort, touched), trusted);
+            let joins = self.baseline.join_crowd(touched, &score);
+            if joins.unusual || joins.paced {
+                into.joins.push((touched.div_euclid(HOUR / BUCKET), joins));
+            }
+            into.scores.push((touched, score));
+        }
+    }
+
+    /// Counts what a call of the bucket `slot` cost and judges every moment that it changes.
+    pub fn spend(&mut self, slot: i64, spent: Spent, fleet: &Fleet, trusted: bool, into: &mut Counted) {
+        if self.baseline.spend(slot, spent, &fleet.reference(self.cohort, slot), trusted).is_err() {
+            return;
+        }
+        for touched in self.baseline.touched(slot) {
+            let score = self.baseline.judge_spend(touched, &fleet.reference(self.cohort, touched), trusted);
+            into.spending.push((touched, score));
         }
     }
 }

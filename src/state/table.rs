@@ -125,6 +125,11 @@ impl<K: Eq + Hash + Clone, V: Stamped> Probation<K, V> {
         }
     }
 
+    /// The value of `key`.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.settled.get_mut(key).or_else(|| self.newcomers.get_mut(key))
+    }
+
     /// Puts back a value that a snapshot kept.
     pub fn restore(&mut self, key: &K, value: V, settled: bool) {
         let table = if settled { &mut self.settled } else { &mut self.newcomers };

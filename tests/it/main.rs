@@ -28,4 +28,5 @@ mod reload;
 mod robust;
 mod scenarios;
 mod scrape;
+mod spending;
 mod support;

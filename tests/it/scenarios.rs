@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use geophone::alerting::Alert;
 use geophone::config::Settings;
+use geophone::detect::{DetectorSettings, Mode};
+use geophone::finding::DetectorId;
 use geophone_company::{Attack, Company, CompanySettings};
 
 use crate::support::story::{self, Told};
@@ -75,7 +77,8 @@ fn attacks_are_noticed_and_honest_work_is_not() {
             told.opened().into_iter().filter(|alert| alert.detector.label() == detector && is_about(alert, &actors)).collect();
         assert!(!hits.is_empty(), "{attack}: no {detector} alert about {actors:?} in {:?}", told.opened());
         // The company has one legacy key; that it is in use is said once, in its first week.
-        let noise: Vec<_> = benign.opened().into_iter().filter(|alert| alert.detector.label() != "unattributed").collect();
+        let pages = |detector| DetectorSettings::default().mode(detector) == Mode::Page && detector != DetectorId::Unattributed;
+        let noise: Vec<_> = benign.opened().into_iter().filter(|alert| pages(alert.detector)).collect();
         assert!(noise.is_empty(), "{attack}: {noise:?}");
     }
 }
