@@ -359,6 +359,7 @@ impl OpenAlert {
             alert.show(finding.severity, finding.confidence, title, explanation, finding.numbers);
             (alert.model, alert.denial, alert.policy) = (finding.model, finding.denial, finding.policy);
             (alert.region, alert.source_ip) = (finding.region, finding.source_ip);
+            alert.history = finding.history.or_else(|| alert.history.take());
             for technique in finding.techniques {
                 if !alert.techniques.contains(&technique) {
                     alert.techniques.push(technique);

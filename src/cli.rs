@@ -4,6 +4,7 @@ pub mod backtest;
 pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod explain;
 pub mod matrix;
 pub mod output;
 pub mod policy;
@@ -103,6 +104,8 @@ pub enum Command {
     },
     /// Run the spike detector over past counts: what would a budget have raised, and what would another?
     Backtest(backtest::BacktestArgs),
+    /// Everything that made an alert, from a running daemon or a replay's output
+    Explain(explain::ExplainArgs),
     /// Ask the IAM evaluator
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -133,6 +136,7 @@ pub fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Warm { config, paths } => warm::warm(&config, &paths),
         Command::Check { config } => check::check(&config),
         Command::Backtest(args) => backtest::backtest(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::Policy(command) => policy::policy(&command),
     }
 }

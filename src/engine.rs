@@ -249,6 +249,7 @@ impl Engine {
     /// nothing, too: the live inputs decide what is late.
     pub fn forget_alerts(&mut self) {
         self.alerting = Alerting::new(self.settings.alerts);
+        self.workers.iter_mut().for_each(Worker::forget_stories);
         self.inputs = Inputs::new(self.settings.lateness);
         self.last_tick = EventTime::MIN;
     }

@@ -238,6 +238,36 @@ impl Who {
     }
 }
 
+/// What was usual before: the highest hour of each of the last days.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// What is counted: `calls` or `dollars`.
+    pub unit: HistoryUnit,
+    /// The last of the days, counted from 1970-01-01.
+    pub last_day: i64,
+    /// The busiest hours, the oldest day first.
+    pub busiest_hours: Vec<f32>,
+}
+
+/// What a history counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HistoryUnit {
+    /// Bedrock calls.
+    Calls,
+    /// US dollars at list prices.
+    Dollars,
+}
+
+impl HistoryUnit {
+    /// The unit as it is written everywhere.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Calls => "calls",
+            Self::Dollars => "dollars",
+        }
+    }
+}
+
 /// What a detector says about one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finding {
@@ -271,6 +301,8 @@ pub struct Finding {
     pub source_ip: Arc<str>,
     /// The numbers of the sentence, by name.
     pub numbers: BTreeMap<String, f64>,
+    /// The actor's last days, where the detector remembers them.
+    pub history: Option<History>,
     /// The event that decided.
     pub event_id: Option<EventId>,
     /// How many events the story has in all, where the detector knows; else findings are counted.
@@ -303,6 +335,7 @@ impl Finding {
             region: Arc::clone(&invocation.region),
             source_ip: Arc::clone(&invocation.source_ip),
             numbers: BTreeMap::new(),
+            history: None,
             event_id: invocation.event_id.clone(),
             story_events: None,
             onset: invocation.time,

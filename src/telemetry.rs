@@ -256,6 +256,8 @@ impl Metrics {
         self.set(M::KnownGrants, &[], gauges.grants as f64);
         self.set(M::UnlinkedPeople, &[], gauges.unlinked as f64);
         self.share_gauges();
+        let (counted, needed) = gauges.baseline_days;
+        self.set(M::BaselineRatio, &[], f64::from(counted.min(needed)) / f64::from(needed.max(1)));
         self.set(M::OpenAlerts, &[], gauges.open_alerts as f64);
         self.set(M::Outbox, &[], outbox as f64);
         self.set(M::WatermarkSeconds, &[], gauges.watermark.unix() as f64);

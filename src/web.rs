@@ -97,6 +97,16 @@ pub async fn listen(address: &str, web: Arc<Web>) -> std::io::Result<(SocketAddr
             "/api/v1/unlinked",
             get(|State(web): State<Arc<Web>>| async move { guarded("application/json", api::unlinked(&web.shared.unlinked())) }),
         )
+        .route(
+            "/api/v1/alerts",
+            get(|State(web): State<Arc<Web>>| async move { guarded("application/x-ndjson", api::alerts(&web.view(), "")) }),
+        )
+        .route(
+            "/api/v1/alerts/{id}",
+            get(|State(web): State<Arc<Web>>, axum::extract::Path(id): axum::extract::Path<String>| async move {
+                guarded("application/x-ndjson", api::alerts(&web.view(), &id))
+            }),
+        )
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .with_state(web)

@@ -12,6 +12,7 @@ use super::record::{Alert, Status};
 use crate::cloudtrail::lenient::cut;
 use crate::identity::Department;
 use crate::policy::Verdict;
+use crate::stats::sparkline;
 
 /// SNS's limit for a message with its attributes.
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
@@ -159,6 +160,14 @@ fn rows(alert: &Alert) -> Vec<(&'static str, String)> {
     let more = alert.event_count.saturating_sub(shown.len() as u64);
     let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
     row("Events", clean(&format!("{}{tail}", shown.join(", "))));
+    if let Some(history) = &alert.history {
+        let days: Vec<f64> = history.busiest_hours.iter().map(|hour| f64::from(*hour)).collect();
+        let highest = days.iter().copied().fold(0.0, f64::max);
+        row(
+            "History",
+            format!("{} {} days, busiest hours in {}, highest {highest:.0}", sparkline(&days), days.len(), history.unit.label()),
+        );
+    }
     row("Confidence", format!("{:?}", alert.confidence).to_ascii_lowercase());
     row("Techniques", alert.techniques.join(", "));
     rows

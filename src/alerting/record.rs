@@ -6,10 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::bedrock::{Denial, EventId, Model};
-use crate::finding::{Confidence, DetectorId, Digest128, Finding, Fingerprint, Severity, Who};
+use crate::finding::{Confidence, DetectorId, Digest128, Finding, Fingerprint, History, Severity, Who};
 use crate::identity::Department;
 use crate::policy::Verdict;
-use crate::time::EventTime;
+use crate::time::{DAY, EventTime};
 
 /// Where an alert is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -82,6 +82,8 @@ pub struct Alert {
     pub source_ip: Arc<str>,
     /// The numbers of the sentence.
     pub numbers: BTreeMap<String, f64>,
+    /// The actor's days before, where the detector remembers them.
+    pub history: Option<History>,
     /// At most 50 events of it.
     pub event_ids: Vec<EventId>,
     /// How many events it has.
@@ -118,6 +120,7 @@ impl Alert {
             region: finding.region,
             source_ip: finding.source_ip,
             numbers: finding.numbers,
+            history: finding.history,
             event_ids: finding.event_id.into_iter().collect(),
             event_count: finding.story_events.unwrap_or(1),
             onset: finding.onset,
@@ -181,6 +184,7 @@ struct Line<'a> {
     region: Option<&'a str>,
     source_ip: Option<&'a str>,
     numbers: &'a BTreeMap<String, f64>,
+    history: Option<HistoryLine<'a>>,
     event_ids: Vec<String>,
     event_count: u64,
     onset: String,
@@ -216,6 +220,13 @@ struct ModelLine<'a> {
 struct DenialLine {
     kind: &'static str,
     by: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct HistoryLine<'a> {
+    unit: &'static str,
+    last_day: String,
+    busiest_hours: &'a [f32],
 }
 
 #[derive(Serialize)]
@@ -267,6 +278,11 @@ impl<'a> Line<'a> {
             region: some(&alert.region),
             source_ip: some(&alert.source_ip),
             numbers: &alert.numbers,
+            history: alert.history.as_ref().map(|history| HistoryLine {
+                unit: history.unit.label(),
+                last_day: day(history.last_day),
+                busiest_hours: &history.busiest_hours,
+            }),
             event_ids: alert.event_ids.iter().map(ToString::to_string).collect(),
             event_count: alert.event_count,
             onset: alert.onset.to_string(),
@@ -274,6 +290,11 @@ impl<'a> Line<'a> {
             techniques: &alert.techniques,
         }
     }
+}
+
+/// `2026-06-01`.
+fn day(day: i64) -> String {
+    EventTime::from_unix(day * DAY).to_string()[..10].to_owned()
 }
 
 fn some(text: &str) -> Option<&str> {

@@ -4,13 +4,14 @@
 //! only rise while more calls of the same time come in, so that what was said stays true, and it is the same for any order
 //! of arrival within [`super::track::REACH`].
 
+mod reading;
 mod spend;
 
 use serde::{Deserialize, Serialize};
 
-use super::calibration::{Curves, DayScore};
+use super::calibration::Curves;
 use super::channel::{CHANNELS, Channel, Class, Score, TAILS};
-use super::habits::{Habits, Known, NewDays, NewRates, Noted, Sight};
+use super::habits::{Habits, Known, NewRates, Noted, Sight};
 use super::half::Half;
 use super::peers::PeerView;
 use super::profile::{BUCKETS_A_DAY, EFFECT_FLOOR, Profile};
@@ -19,6 +20,7 @@ use super::track::Track;
 use crate::stats::ring::{BUCKET, TooOld};
 use crate::time::HOUR;
 
+pub use reading::Comparison;
 use spend::{ClosedSpend, OpenSpend, Purse, SpendModel};
 pub use spend::{SPEND_TAILS, SpendComparison, SpendLesson, SpendPeers, Spent};
 
@@ -156,23 +158,6 @@ impl<'a, K> Reference<'a, K> {
     fn peers_of(&self, day: i64) -> &'a PeerView {
         self.views[usize::from(self.counted > day - 1)]
     }
-}
-
-/// What a moment was compared with, for the sentence.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Comparison {
-    /// Calls in the bucket, in ten minutes, in an hour.
-    pub calls: [u32; 3],
-    /// Calls expected in ten minutes and in an hour.
-    pub expected: [f64; 2],
-    /// Minutes of unbroken activity.
-    pub unbroken_minutes: u32,
-    /// Calls that were kept up in each five minutes.
-    pub pace: u32,
-    /// Busiest hour of the last 28 days.
-    pub busiest_hour: u32,
-    /// Active days behind the model.
-    pub days: u16,
 }
 
 /// Whether a moment counts into the crowd: unusual, and paced, each once an hour.
@@ -380,6 +365,11 @@ impl Baseline {
         score
     }
 
+    /// Somebody has said that what is unusual about the actor is how it is from now on: the present day teaches fully.
+    pub const fn acknowledge(&mut self) {
+        self.is_acknowledged = true;
+    }
+
     /// Whether a judged moment counts into its hour's crowd for the first time.
     pub fn join_crowd(&mut self, slot: i64, score: &Score) -> Joins {
         let hour = slot.div_euclid(12) as i32;
@@ -398,94 +388,5 @@ impl Baseline {
             }
         }
         Joins { unusual: joined[0], paced: joined[1] }
-    }
-
-    /// What a moment was compared with.
-    pub fn comparison(&self, slot: i64, peers: &PeerView) -> Comparison {
-        let model = self.model_at(slot);
-        let (ten, hour) = model.profile.expected(slot, model.days, peers);
-        Comparison {
-            calls: [self.track.count(slot), self.track.sum(slot, 2) as u32, self.track.sum(slot, 12) as u32],
-            expected: [ten, hour],
-            unbroken_minutes: self.track.run(slot) * (BUCKET / 60) as u32,
-            pace: self.track.steady(slot),
-            busiest_hour: self.busiest.iter().map(|calls| calls.get() as u32).max().unwrap_or(0),
-            days: model.days,
-        }
-    }
-
-    /// Busiest hour of each of the last 28 learned days, the oldest first.
-    pub fn plot(&self) -> [u32; PLOT_DAYS] {
-        std::array::from_fn(|n| {
-            let day = self.learned() - PLOT_DAYS as i64 + 1 + n as i64;
-            self.busiest[day.rem_euclid(PLOT_DAYS as i64) as usize].get() as u32
-        })
-    }
-
-    /// Active days that were learned.
-    pub const fn days(&self) -> u16 {
-        self.model.days
-    }
-
-    /// Whether the actor was seen on `day` or before.
-    pub fn was_seen(&self, day: i64) -> bool {
-        self.first_day != NO_DAY && i64::from(self.first_day) <= day
-    }
-
-    /// Somebody has said that what is unusual about the actor is how it is from now on: the present day teaches fully.
-    pub const fn acknowledge(&mut self) {
-        self.is_acknowledged = true;
-    }
-
-    /// How many values are known by dimension.
-    pub fn known_values(&self) -> [usize; super::habits::DIMENSIONS] {
-        self.habits.known_values()
-    }
-
-    /// What is new about the hour up to `slot`, by dimension.
-    pub fn new_dimensions(&self, slot: i64) -> Vec<usize> {
-        self.habits.new_dimensions(slot).collect()
-    }
-
-    /// What `day` reached, where the actor was active and it is closed. `tie` settles between equals.
-    pub fn day_score(&self, day: i64, tie: u64) -> Option<DayScore> {
-        let closed = &self.closed;
-        (i64::from(closed.day) == day).then(|| DayScore {
-            class: closed.class,
-            surprises: closed.surprises.map(Half::get),
-            together: closed.together.get(),
-            rarity: closed.rarity.get(),
-            tie,
-        })
-    }
-
-    /// Calls of the busiest hour of the closed day.
-    pub const fn busiest_hour(&self) -> u32 {
-        self.closed.busiest_hour
-    }
-
-    /// The class on the next day.
-    pub const fn class(&self, is_machine: bool) -> Class {
-        Class::of(is_machine, self.model.days)
-    }
-
-    /// What the actor teaches its peers about the days up to `day`, idle ones too, whether its next call has come or not.
-    pub fn lesson(&self, day: i64, silent: &[i32]) -> Option<super::profile::Lesson> {
-        if self.model.days == 0 {
-            return None;
-        }
-        let mut profile = self.model.profile.clone();
-        profile.learn_idle(self.learned() + 1, day, silent);
-        profile.lesson()
-    }
-
-    /// The tails.
-    pub const fn tails(&self) -> &[Tail; TAILS] {
-        &self.model.tails
-    }
-
-    /// How often something is new.
-    pub fn new_days(&self) -> NewDays {
-        self.model.rates.days()
     }
 }

@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod counts;
 pub mod labels;
+pub mod trail;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -15,19 +16,23 @@ use serde_json::json;
 use super::output::progress;
 use super::{Exit, Failure, load_settings};
 use crate::backtest::score::Scorer;
-use crate::backtest::{Backtest, BacktestCounts, Raised, Said, Scored};
+use crate::backtest::{Backtest, BacktestCounts, Raised, Row, Said, Scored};
 use crate::baseline::{Campaign, Channel, FleetSettings};
 use crate::clock::moment;
+use crate::config::Settings;
 use crate::stats::ring::BUCKET;
 use crate::time::{DAY, EventTime};
 use compare::Alerted;
 use counts::CountsReader;
+use trail::TrailReader;
 
 /// What the data is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Input {
     /// CSV of calls by identity and five minutes
     Counts,
+    /// CloudTrail files, read and attributed as the daemon does; identity files and tags from --config
+    Cloudtrail,
 }
 
 /// Arguments of `backtest`.
@@ -36,13 +41,13 @@ pub struct BacktestArgs {
     /// What the data is
     #[arg(long, value_enum, default_value = "counts")]
     input: Input,
-    /// The data; gzip is recognised
-    #[arg(long, value_name = "FILE", required = true)]
-    data: PathBuf,
+    /// The data; gzip is recognised. Of CloudTrail also folders, and several
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    data: Vec<PathBuf>,
     /// False alerts that may be raised per 1,000 identity-days; stands in for the configuration's
     #[arg(long, value_name = "N", value_parser = parse_budget)]
     budget: Option<f64>,
-    /// Configuration file, for its [detect.invocation-spike]
+    /// Configuration file, for its [detect.invocation-spike] and, with CloudTrail, [identity] and [models]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Another configuration: says which alerts it would gain, lose and keep
@@ -77,7 +82,10 @@ fn parse_day(text: &str) -> Result<i64, String> {
 
 /// Runs the command.
 pub fn backtest(args: &BacktestArgs) -> Result<Exit, Failure> {
-    let Input::Counts = args.input;
+    if args.input == Input::Counts && args.data.len() > 1 {
+        return Err(Failure::new(Exit::Usage, "--data: counts come as one file; put them together, in the order of time"));
+    }
+    let place = args.data.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     let settings = fleet_settings(args.config.as_deref(), args.budget)?;
     let other = match (&args.compare, args.compare_budget) {
         (Some(path), _) => Some(fleet_settings(Some(path), None)?),
@@ -88,18 +96,18 @@ pub fn backtest(args: &BacktestArgs) -> Result<Exit, Failure> {
     let mut outputs = Outputs::open(args)?;
     let labels = args.labels.as_deref().map(labels::read).transpose()?;
     let mut scorer = labels.map(|labels| Scorer::new(labels, args.from.unwrap_or(0)));
-    let (first, tally) = run(&args.data, settings.clone(), scorer.as_mut(), |said| outputs.write(said))?;
+    let (first, tally) = run(args, settings.clone(), scorer.as_mut(), |said| outputs.write(said))?;
     outputs.finish()?;
-    tally.tell(&args.data);
+    tally.tell();
     if first.counts.rows == 0 {
-        return Err(Failure::new(Exit::NothingDecodable, format_args!("{}: no row could be read", args.data.display())));
+        return Err(Failure::new(Exit::NothingDecodable, format_args!("{place}: no row could be read")));
     }
     eprintln!("{}", spoken(&first, &settings, started.elapsed().as_secs_f64()));
     if let Some(scorer) = &scorer {
         print!("{}", labels::table(scorer, &settings));
     }
     if let Some(other_settings) = other {
-        let (second, _) = run(&args.data, other_settings.clone(), None, |_| Ok(()))?;
+        let (second, _) = run(args, other_settings.clone(), None, |_| Ok(()))?;
         print!("{}", compare::table(&first, &settings, &second, &other_settings));
     }
     Ok(Exit::Ok)
@@ -127,31 +135,69 @@ pub struct Outcome {
     pub alerted: Vec<Alerted>,
 }
 
-/// What of the file was no row.
-#[derive(Debug)]
-struct Bad {
-    bad: u64,
-    told: Vec<String>,
+/// Where rows come from.
+enum Source {
+    Counts(Box<CountsReader>, PathBuf),
+    Trail(Box<TrailReader>),
 }
 
-impl Bad {
-    fn tell(&self, path: &Path) {
-        self.told.iter().for_each(|what| eprintln!("{}: {what}; passed over", path.display()));
-        let more = self.bad.saturating_sub(self.told.len() as u64);
-        if more > 0 {
-            eprintln!("… and {more} more rows that are none");
+impl Source {
+    fn open(args: &BacktestArgs) -> Result<Self, Failure> {
+        match (args.input, args.data.first()) {
+            (Input::Counts, Some(path)) => Ok(Self::Counts(Box::new(CountsReader::open(path)?), path.clone())),
+            (Input::Counts, None) => Err(Failure::new(Exit::Usage, "--data: name a file")),
+            (Input::Cloudtrail, _) => {
+                let settings = args.config.as_deref().map_or_else(|| Ok(Settings::default()), load_settings)?;
+                Ok(Self::Trail(Box::new(TrailReader::open(&args.data, &settings)?)))
+            }
+        }
+    }
+
+    /// What the progress bar goes up to: bytes, or nothing where the files were looked at before.
+    fn length(&self) -> u64 {
+        match self {
+            Self::Counts(_, path) => std::fs::metadata(path).map_or(0, |meta| meta.len()),
+            Self::Trail(_) => 0,
+        }
+    }
+
+    fn next_row(&mut self) -> Result<Option<Row>, Failure> {
+        match self {
+            Self::Counts(reader, _) => reader.next_row(),
+            Self::Trail(reader) => reader.next_row(),
+        }
+    }
+
+    fn position(&self) -> u64 {
+        match self {
+            Self::Counts(reader, _) => reader.bytes_read(),
+            Self::Trail(reader) => reader.events,
+        }
+    }
+
+    /// Says what was no row.
+    fn tell(&self) {
+        match self {
+            Self::Trail(reader) => reader.tell(),
+            Self::Counts(reader, path) => {
+                reader.told.iter().for_each(|what| eprintln!("{}: {what}; passed over", path.display()));
+                let more = reader.bad.saturating_sub(reader.told.len() as u64);
+                if more > 0 {
+                    eprintln!("… and {more} more rows that are none");
+                }
+            }
         }
     }
 }
 
 fn run(
-    path: &Path,
+    args: &BacktestArgs,
     settings: FleetSettings,
     mut scorer: Option<&mut Scorer>,
     mut write: impl FnMut(&Said) -> Result<(), Failure>,
-) -> Result<(Outcome, Bad), Failure> {
-    let mut reader = CountsReader::open(path)?;
-    let bar = progress(std::fs::metadata(path).map_or(0, |meta| meta.len()), "backtest");
+) -> Result<(Outcome, Source), Failure> {
+    let mut source = Source::open(args)?;
+    let bar = progress(source.length(), "backtest");
     bar.enable_steady_tick(Duration::from_millis(200));
     let mut backtest = Backtest::new(settings);
     let (mut alerted, mut failed) = (Vec::new(), Ok(()));
@@ -167,21 +213,21 @@ fn run(
         }
     };
     let mut rows = 0u64;
-    while let Some(row) = reader.next_row()? {
+    while let Some(row) = source.next_row()? {
         if let Some(scorer) = scorer.as_deref_mut() {
             scorer.see(&row.identity, &row.group, row.slot);
         }
         backtest.handle(row, &mut |said| take(said, scorer.as_deref_mut()));
         rows += 1;
         if rows.is_multiple_of(16_384) {
-            bar.set_position(reader.bytes_read());
+            bar.set_position(source.position());
         }
     }
     backtest.finish(&mut |said| take(said, scorer.as_deref_mut()));
     failed?;
     bar.finish_and_clear();
     let outcome = Outcome { counts: *backtest.counts(), identities: backtest.identities(), alerted };
-    Ok((outcome, Bad { bad: reader.bad, told: reader.told }))
+    Ok((outcome, source))
 }
 
 /// The files that are written.

@@ -11,12 +11,14 @@
 
 mod sentence;
 
+use sentence::calls;
 pub use sentence::{claim, sentence};
 
 use super::{Context, Detector, Judged};
+use crate::baseline::profile::EFFECT_FLOOR;
 use crate::baseline::story::Step;
 use crate::baseline::{Campaign, Channel, Measure, Score};
-use crate::finding::{Confidence, DetectorId, Finding, Fingerprint, Severity, Signal};
+use crate::finding::{Confidence, DetectorId, Finding, Fingerprint, History, HistoryUnit, Severity, Signal};
 use crate::identity::{ActorKey, ActorKind};
 use crate::state::ActorState;
 use crate::stats::ring::BUCKET;
@@ -26,6 +28,9 @@ use crate::time::{EventTime, HOUR};
 pub(super) const OWN_DAYS: u16 = 7;
 /// Rarity above the threshold from which it is worth waking somebody.
 const HIGH: f64 = 1.0;
+/// So is an hour with this many times the calls of the busiest hour of 28 days and of the peers': a small company has too
+/// few identity-days to call anything ten times rarer than its budget.
+const LOUD: u32 = 10;
 
 /// The detector.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +59,9 @@ fn finding(judged: &Judged<'_>, actor: &mut ActorState, context: &Context<'_>, s
     let fingerprint = Fingerprint::of(DetectorId::InvocationSpike, &[key.kind.label(), &key.name]);
     let mut finding = judged.finding(DetectorId::InvocationSpike, fingerprint);
     let alerts_from = context.fleet.settings().alerts_from(Measure::Calls);
-    finding.severity = if score.rarity >= alerts_from + HIGH { Severity::High } else { Severity::Medium };
+    let usual = numbers.busiest_hour.max(reference.peers.busiest_hour).max(EFFECT_FLOOR as u32);
+    let is_loud = numbers.calls[2] >= usual.saturating_mul(LOUD);
+    finding.severity = if is_loud || score.rarity >= alerts_from + HIGH { Severity::High } else { Severity::Medium };
     finding.confidence = if numbers.days >= OWN_DAYS { Confidence::High } else { Confidence::Medium };
     let who = finding.who.spoken();
     finding.title = format!("Invocation spike: {who}, {}", in_short(channel, &numbers));
@@ -66,6 +73,8 @@ fn finding(judged: &Judged<'_>, actor: &mut ActorState, context: &Context<'_>, s
     finding.onset = EventTime::from_unix(actor.story.onset() * BUCKET);
     finding.story_events = Some(actor.calls.saturating_sub(actor.before_story));
     finding.techniques.push("T1496.004".to_owned());
+    let (busiest_hours, last_day) = (actor.baseline.plot().to_vec(), actor.baseline.last_learned());
+    finding.history = (numbers.days > 0).then_some(History { unit: HistoryUnit::Calls, last_day, busiest_hours });
     finding
         .with_number("calls_5m", f64::from(numbers.calls[0]))
         .with_number("calls_10m", f64::from(numbers.calls[1]))
@@ -121,11 +130,11 @@ fn tenths(value: f64) -> f64 {
 
 fn in_short(channel: Channel, numbers: &crate::baseline::Comparison) -> String {
     match channel {
-        Channel::TenMinutes => format!("{} calls in 10 minutes", numbers.calls[1]),
-        Channel::Hour | Channel::Steady => format!("{} calls in 1 hour", numbers.calls[2]),
+        Channel::TenMinutes => format!("{} in 10 minutes", calls(numbers.calls[1])),
+        Channel::Hour | Channel::Steady => format!("{} in 1 hour", calls(numbers.calls[2])),
         Channel::Unbroken => format!("no pause for {} minutes", numbers.unbroken_minutes),
-        Channel::OddHours => format!("{} calls at an odd hour", numbers.calls[2]),
-        Channel::Context => format!("{} calls from a new context", numbers.calls[1]),
+        Channel::OddHours => format!("{} at an odd hour", calls(numbers.calls[2])),
+        Channel::Context => format!("{} from a new context", calls(numbers.calls[1])),
     }
 }
 

@@ -15,7 +15,7 @@ use super::{Context, Detector, Judged};
 use crate::baseline::story::Step;
 use crate::baseline::{Channel, Measure, Score, SpendComparison};
 use crate::bedrock::{PriceTable, Tokens};
-use crate::finding::{Confidence, DetectorId, Finding, Fingerprint, Severity, Signal};
+use crate::finding::{Confidence, DetectorId, Finding, Fingerprint, History, HistoryUnit, Severity, Signal};
 use crate::state::ActorState;
 use crate::stats::grouped;
 use crate::stats::ring::BUCKET;
@@ -68,6 +68,8 @@ impl TokenSpend {
         finding.onset = EventTime::from_unix(actor.spend_story.onset() * BUCKET);
         finding.story_events = Some(u64::from(actor.baseline.comparison(slot, reference.peers).calls[2]).max(1));
         finding.techniques.push("T1496.004".to_owned());
+        let (busiest_hours, last_day) = (actor.baseline.spend_plot().to_vec(), actor.baseline.last_learned());
+        finding.history = (numbers.days > 0).then_some(History { unit: HistoryUnit::Dollars, last_day, busiest_hours });
         let Tokens { input, output, cache_read, cache_write } = judged.tokens.unwrap_or_default();
         finding
             .with_number("dollars_10m", cents(numbers.dollars[0]))

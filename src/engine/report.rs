@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::alerting::{Alert, Status};
+use crate::baseline::Sight;
 use crate::bedrock::EventId;
 use crate::finding::{DetectorId, Finding, Severity};
-use crate::identity::{Attribution, Department, DepartmentSource, Unknown};
+use crate::identity::{ActorKey, Attribution, Department, DepartmentSource, Unknown};
 use crate::observation::Call;
 use crate::policy::{Decision, Ruling};
+use crate::state::sight::sight;
 use crate::time::EventTime;
 
 /// Counts since the report was made. Names are those of `--summary` and of the metrics.
@@ -122,6 +124,12 @@ pub struct AttributedCall {
     pub event_id: Option<EventId>,
     /// When it was made.
     pub time: EventTime,
+    /// Whose call it is counted as.
+    pub actor: ActorKey,
+    /// Whether it counts towards rates.
+    pub counts: bool,
+    /// What it shows of its context.
+    pub sight: Sight,
     /// The person.
     pub person: Option<Arc<str>>,
     /// The department.
@@ -137,6 +145,9 @@ impl AttributedCall {
         Self {
             event_id: call.invocation.event_id.clone(),
             time: call.invocation.time,
+            actor: who.actor.clone(),
+            counts: call.invocation.counts(),
+            sight: sight(call),
             person: who.person.clone(),
             department: who.department.clone(),
             is_joined: who.session.is_known,

@@ -146,6 +146,13 @@ impl Worker {
         true
     }
 
+    /// Forgets what was said of actors: nobody has heard it.
+    pub fn forget_stories(&mut self) {
+        self.actors.values_mut().for_each(|actor| {
+            (actor.story, actor.spend_story) = Default::default();
+        });
+    }
+
     /// Actors that are settled.
     pub fn settled(&self) -> usize {
         self.actors.settled()

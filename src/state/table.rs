@@ -81,6 +81,11 @@ impl<K: Eq + Hash + Clone, V: Stamped> Table<K, V> {
         self.values.iter()
     }
 
+    /// Every value.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.values.values_mut()
+    }
+
     fn evict_one(&mut self) {
         // Each pass either evicts or gives a key its second chance with its present stamp; a key is stale at the latest
         // when it comes around unused, so the loop ends within two rounds.
@@ -164,6 +169,11 @@ impl<K: Eq + Hash + Clone, V: Stamped> Probation<K, V> {
     /// The settled value at a place, as [`Table::at_mut`].
     pub fn settled_at_mut(&mut self, place: usize) -> Option<&mut V> {
         self.settled.at_mut(place)
+    }
+
+    /// Every value, settled or not.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.settled.values_mut().chain(self.newcomers.values_mut())
     }
 
     /// Every key and value, and whether it is settled.

@@ -45,6 +45,7 @@ pub enum MetricName {
     PolicyUnknownShare,
     Removals,
     UnlinkedPeople,
+    BaselineRatio,
     Reloads,
 }
 
@@ -81,7 +82,7 @@ impl MetricName {
 /// One row a metric, in the order of the names.
 type Row = (MetricName, &'static str, Kind, &'static [&'static str], &'static str);
 
-const TABLE: [Row; 39] = [
+const TABLE: [Row; 40] = [
     (M::Records, "geophone_records_total", Counter, &[], "Kinesis records read."),
     (M::Events, "geophone_events_total", Counter, &[], "CloudTrail events decoded."),
     (
@@ -180,6 +181,13 @@ const TABLE: [Row; 39] = [
     ),
     (M::Removals, "geophone_removals_total", Counter, &[], "Records that removed, disabled or signed out somebody."),
     (M::UnlinkedPeople, "geophone_unlinked_people", Gauge, &[], "People with calls whom the directory does not list."),
+    (
+        M::BaselineRatio,
+        "geophone_baseline_ratio",
+        Gauge,
+        &[],
+        "Share of learning_days that the baselines have counted; below 1 spikes and spending are not judged.",
+    ),
     (M::Reloads, "geophone_reloads_total", Counter, &["file", "outcome"], "Directory and policy files read again after a change."),
 ];
 

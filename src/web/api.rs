@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::View;
 use crate::policy::{Matrix, PolicyBook};
 use crate::state::AccessRow;
 
@@ -119,6 +120,12 @@ struct UnlinkedPerson<'a> {
 /// `/api/v1/matrix`.
 pub(super) fn matrix(book: &PolicyBook, rows: &[AccessRow]) -> String {
     json(&Answer { cells: cells(book, rows) })
+}
+
+/// `/api/v1/alerts` and `/api/v1/alerts/ID`: open alerts whose id begins so, a line each, in the form of `replay`.
+pub(super) fn alerts(view: &View, id: &str) -> String {
+    let wanted = view.alerts.iter().filter(|alert| alert.alert_id.to_string().starts_with(id));
+    wanted.map(|alert| alert.to_ndjson() + "\n").collect()
 }
 
 /// `/api/v1/unlinked`: people with calls whom the directory does not list, most calls first.

@@ -7,8 +7,9 @@ use super::View;
 use super::api::{self, MatrixCell};
 use crate::alerting::Alert;
 use crate::alerting::message::{clean, markup_entity};
+use crate::finding::History;
 use crate::state::AccessRow;
-use crate::stats::grouped;
+use crate::stats::{grouped, sparkline};
 use crate::time::spoken;
 
 const STYLE: &str = "
@@ -26,7 +27,8 @@ article h3{margin:0;font-size:1rem;overflow-wrap:anywhere}article p{margin:.35re
 table{border-collapse:collapse;width:100%;background:var(--card);border:1px solid var(--line);border-radius:8px}
 th,td{text-align:right;padding:.3rem .7rem;border-top:1px solid var(--line);font-variant-numeric:tabular-nums}th{color:var(--dim);font-weight:500;border-top:0}
 th:nth-child(-n+2),td:nth-child(-n+2){text-align:left}.warn{background:#fff3cd;color:#5c4400;border:1px solid #e6cf8b;border-radius:8px;padding:.5rem .8rem;margin:.8rem 0}
-code{font:.85em ui-monospace,monospace;overflow-wrap:anywhere}";
+
+.plot{font:1rem ui-monospace,monospace;color:var(--ink);letter-spacing:1px}code{font:.85em ui-monospace,monospace;overflow-wrap:anywhere}";
 
 /// The page.
 pub(super) fn render(view: &View, rows: &[AccessRow], unlinked: usize) -> String {
@@ -53,6 +55,13 @@ pub(super) fn render(view: &View, rows: &[AccessRow], unlinked: usize) -> String
     ] {
         let _ = write!(out, "<div class=tile><b>{value}</b><span>{name}</span></div>");
     }
+    let (counted, needed) = view.gauges.baseline_days;
+    if counted < needed {
+        let _ = write!(
+            out,
+            "<p class=dim>Spikes and spending are not judged yet: {counted} of {needed} days are counted. <code>geophone warm</code> learns from history.</p>"
+        );
+    }
     out.push_str("<h2>Open alerts</h2>");
     if view.alerts.is_empty() {
         out.push_str("<p class=dim>Nothing is open.</p>");
@@ -62,16 +71,17 @@ pub(super) fn render(view: &View, rows: &[AccessRow], unlinked: usize) -> String
     if unlinked > 0 {
         let _ = write!(out, "<p class=dim>{unlinked} people with calls are not in the directory: <a href=/api/v1/unlinked>who</a></p>");
     }
-    out.push_str("<p class=dim><a href=/metrics>metrics</a> · <a href=/api/v1/matrix>matrix</a></p></main></html>");
+    out.push_str("<p class=dim><a href=/metrics>metrics</a> · <a href=/api/v1/alerts>alerts</a> · <a href=/api/v1/matrix>matrix</a></p></main></html>");
     out
 }
 
 fn article(out: &mut String, alert: &Alert) {
     let severity = alert.severity.label();
     let events = if alert.event_count == 1 { "1 event".to_owned() } else { format!("{} events", thousands(alert.event_count)) };
+    let spark = alert.history.as_ref().map(history).unwrap_or_default();
     let _ = write!(
         out,
-        "<article class={severity}><h3>{}</h3><p>{}</p><p><span class=tag>{severity}</span><span class=tag>{}</span><span class=tag>{}</span>\
+        "<article class={severity}><h3>{}</h3><p>{}</p>{spark}<p><span class=tag>{severity}</span><span class=tag>{}</span><span class=tag>{}</span>\
          <span class=dim>{events}, {} to {} · from {} · incident <code>{}</code></span></p></article>",
         escape(&alert.title),
         escape(&alert.explanation),
@@ -82,6 +92,18 @@ fn article(out: &mut String, alert: &Alert) {
         escape(&alert.source_ip),
         &alert.incident_id.to_string()[..12],
     );
+}
+
+/// The days before, as a small plot.
+fn history(history: &History) -> String {
+    let days: Vec<f64> = history.busiest_hours.iter().map(|hour| f64::from(*hour)).collect();
+    let highest = days.iter().copied().fold(0.0, f64::max);
+    format!(
+        "<p class=dim><span class=plot>{}</span> busiest hours of {} days in {}, highest {highest:.0}</p>",
+        sparkline(&days),
+        days.len(),
+        history.unit.label()
+    )
 }
 
 /// Departments and models: what was called, and what policy says. Of what nobody called only the number is shown.

@@ -29,4 +29,5 @@ mod robust;
 mod scenarios;
 mod scrape;
 mod spending;
+mod warming;
 mod support;

@@ -255,6 +255,12 @@ impl Baseline {
         }
     }
 
+    /// Dollars of the busiest hour of each of the last 28 learned days, the oldest first.
+    pub fn spend_plot(&self) -> [f32; PLOT_DAYS] {
+        let all = self.purse.as_ref().map_or([0.0; PLOT_DAYS], |purse| self.last_days(&purse.busiest));
+        all.map(|micros| micros / 1e6)
+    }
+
     /// Remembers the busiest hour of a day that was learned.
     pub(super) fn note_busiest_spend(&mut self, day: i64, busiest: Half) {
         if let Some(purse) = &mut self.purse {

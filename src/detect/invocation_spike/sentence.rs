@@ -40,7 +40,7 @@ pub fn claim(rarity: f64, sample: f64) -> String {
     format!("as rare as 1 in {} identity-days", thousands(round_down(days)))
 }
 
-fn calls(number: u32) -> String {
+pub(super) fn calls(number: u32) -> String {
     if number == 1 { "1 call".to_owned() } else { format!("{} calls", thousands(u64::from(number))) }
 }
 
