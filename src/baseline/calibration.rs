@@ -84,7 +84,13 @@ impl Histogram {
             above -= self.bins[bin];
         }
         body.push(rarity(beyond) as f32);
-        Curve { start, slope: 1.0 / (excess.max(BIN / 2.0) * std::f64::consts::LN_10), body, days: self.days }
+        Curve {
+            start,
+            slope: 1.0 / (excess.max(BIN / 2.0) * std::f64::consts::LN_10),
+            body,
+            days: self.days,
+            most: (self.days + 1.0).log10(),
+        }
     }
 }
 
@@ -98,6 +104,8 @@ pub struct Curve {
     /// Rarity per score beyond it.
     slope: f64,
     days: f64,
+    /// Rarity of one day of the sample.
+    most: f64,
 }
 
 impl Curve {
@@ -116,7 +124,7 @@ impl Curve {
     /// What is rarer than anything in the sample keeps its order, not its rate: no sample tells a thousand years from a
     /// million, and one channel that believes it did would drown all others.
     fn bounded(&self, rarity: f64) -> f64 {
-        let most = (self.days + 1.0).log10();
+        let most = self.most;
         if rarity <= most { rarity } else { most + (1.0 + rarity - most).log10() }
     }
 

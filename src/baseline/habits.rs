@@ -72,6 +72,8 @@ pub struct Noted {
     /// −log10 of the chance that an active day of this actor has first uses like these, less for what others use; 0
     /// without any.
     pub surprise: f64,
+    /// No moment's judgement differs from what it was before this call.
+    pub changes_nothing: bool,
 }
 
 /// Which values several actors have used by then.
@@ -204,6 +206,11 @@ impl Habits {
             buckets += 1.0;
         }
         if most > 0.0 { most + 0.5 * (1.0f64 + calls).log10() + 0.5 * buckets.log10() } else { 0.0 }
+    }
+
+    /// Whether anything was new lately.
+    pub const fn has_fresh(&self) -> bool {
+        self.fresh.is_some()
     }
 
     /// How many values are known by dimension.

@@ -16,7 +16,7 @@ use super::half::Half;
 use super::peers::PeerView;
 use super::profile::{BUCKETS_A_DAY, EFFECT_FLOOR, Profile};
 use super::tail::Tail;
-use super::track::Track;
+use super::track::{Track, looked_at};
 use crate::stats::ring::{BUCKET, TooOld};
 use crate::time::HOUR;
 
@@ -185,6 +185,7 @@ impl Baseline {
     ) -> Result<Noted, TooOld> {
         let day = slot.div_euclid(BUCKETS_A_DAY);
         self.begin(day, slot, reference);
+        let before = (self.track.newest() == slot).then(|| self.track.count(slot));
         self.track.add(slot, calls)?;
         if !learns {
             return Ok(Noted::default());
@@ -194,7 +195,10 @@ impl Baseline {
             *hour = hour.saturating_add(calls);
         }
         let rates = self.model_at(slot).rates;
-        Ok(self.habits.note((slot, day), calls, sight, &rates, reference.peers, &reference.known))
+        let mut noted = self.habits.note((slot, day), calls, sight, &rates, reference.peers, &reference.known);
+        let is_between_steps = before.is_some_and(|before| looked_at(before) == looked_at(before.saturating_add(calls)));
+        noted.changes_nothing = is_between_steps && !self.habits.has_fresh();
+        Ok(noted)
     }
 
     /// Slots whose score calls in `slot` may have changed: itself and those after it in which the actor was active.
@@ -331,10 +335,12 @@ impl Baseline {
     /// The raw values of the channels that have tails.
     fn values(&self, slot: i64, model: &Model, peers: &PeerView, is_machine: bool) -> [f64; TAILS] {
         let (ten, hour) = model.profile.expected(slot, model.days, peers);
+        let spare = self.track.spare(slot);
+        let calls = |buckets| f64::from(self.track.sum(slot, buckets) - spare);
         let ratio = |calls: f64, expected: f64, floor: f64| ((calls + floor) / (expected + floor)).ln();
         [
-            ratio(self.track.sum(slot, 2), ten, EFFECT_FLOOR),
-            ratio(self.track.sum(slot, 12), hour, EFFECT_FLOOR),
+            ratio(calls(2), ten, EFFECT_FLOOR),
+            ratio(calls(12), hour, EFFECT_FLOOR),
             ratio(f64::from(self.track.steady(slot)), ten / 2.0, PACE_FLOOR),
             f64::from(self.track.run(slot)).ln_1p(),
             model.profile.oddness(&self.track, slot, is_machine, peers),

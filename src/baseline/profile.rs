@@ -3,11 +3,13 @@
 //! All means are exponential over days (a half-life of about eight days for rates), and all are blended with the peers'
 //! as long as the actor has few days of its own.
 
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::half::Half;
 use super::peers::PeerView;
-use super::track::Track;
+use super::track::{Track, looked_at};
 use crate::stats::ring::BUCKET;
 use crate::time::{DAY, HOUR};
 
@@ -34,10 +36,19 @@ const HOUR_SHARE_MIN: f64 = 0.003;
 pub const EFFECT_FLOOR: f64 = 10.0;
 /// Buckets over which odd hours are added up.
 const ODD_BUCKETS: i64 = 20;
+/// Idle days after which nothing is left of what was usual.
+const IDLE_MAX: i64 = 400;
 /// Brings the sum to the size of the other channels' values, whose least spread is the same.
 const ODD_SCALE: f64 = 0.2;
 /// ln of the calls from which a bucket counts fully as work (100).
 const FULL_BUCKET: f64 = 4.6;
+
+/// How much a bucket with `calls` counts as work, 0 to 1: by logarithm, from a table that is made once.
+fn busyness(calls: u32) -> f64 {
+    static TABLE: OnceLock<Vec<f64>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| (0..128).map(|calls| (f64::from(calls).ln_1p() / FULL_BUCKET).min(1.0)).collect());
+    table.get(calls as usize).copied().unwrap_or(1.0)
+}
 
 /// An actor's usual days.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -95,28 +106,25 @@ impl Profile {
     /// active days, weighed by how busy the bucket was.
     pub fn oddness(&self, track: &Track, slot: i64, is_machine: bool, peers: &PeerView) -> f64 {
         // The window lies in at most three hours.
-        let hours = [0, 1, 2].map(|back| {
-            let hour = (hour_of(slot) + 24 - back) % 24;
-            -self.share(hour, is_machine, peers).ln()
-        });
         let start = hour_of(slot);
+        let per_day = 1.0 / (self.hour_days.get() + HOURS_DAYS);
+        let hours = [0, 1, 2].map(|back| -self.share((start + 24 - back) % 24, per_day, is_machine, peers).ln());
         let weigh = |at: i64| {
-            let calls = track.count(at);
+            let calls = if at == slot { looked_at(track.count(at)) } else { track.count(at) };
             if calls == 0 {
                 return 0.0;
             }
-            let weight = (f64::from(calls).ln_1p() / FULL_BUCKET).min(1.0);
-            weight * hours[((start + 24 - hour_of(at)) % 24).min(2)]
+            busyness(calls) * hours[((start + 24 - hour_of(at)) % 24).min(2)]
         };
         ODD_SCALE * (slot - ODD_BUCKETS + 1..=slot).map(weigh).sum::<f64>()
     }
 
-    /// Share of active days with work in `hour`. For humans halfway to the neighbouring hours', so that a change of
+    /// Share of active days with work in `hour`, `per_day` being one over their number. For humans halfway to the neighbouring hours', so that a change of
     /// daylight saving time is no event.
-    fn share(&self, hour: usize, is_machine: bool, peers: &PeerView) -> f64 {
+    fn share(&self, hour: usize, per_day: f64, is_machine: bool, peers: &PeerView) -> f64 {
         let own = |hour: usize| {
             let known = self.hours[hour].get() + HOURS_DAYS * f64::from(peers.hours[hour]);
-            (known / (self.hour_days.get() + HOURS_DAYS)).max(HOUR_SHARE_MIN)
+            (known * per_day).max(HOUR_SHARE_MIN)
         };
         let here = own(hour);
         if is_machine {
@@ -137,7 +145,7 @@ impl Profile {
             learned[hour] = if fully { f64::from(*calls) } else { f64::from(*calls).min(most) };
             total += learned[hour];
         }
-        self.fade(class, 1);
+        self.fade(class);
         for (hour, calls) in learned.into_iter().enumerate() {
             self.calls[class][hour] = Half::new(self.calls[class][hour].get() + calls);
             let worked = if hours[hour] > 0 { 1.0 } else { 0.0 };
@@ -151,24 +159,23 @@ impl Profile {
     /// Learns that nothing was done from day `first` to day `last`; `silent` days, on which nobody did anything, teach
     /// nothing.
     pub fn learn_idle(&mut self, first: i64, last: i64, silent: &[i32]) {
-        let total = (last - first + 1).max(0);
-        // Whole weeks have five and two; the rest is looked at.
-        let weeks = total / 7;
-        let mut count = [weeks * 5, weeks * 2];
-        (first + weeks * 7..=last).for_each(|day| count[day_class(day)] += 1);
-        let silent = silent.iter().map(|day| i64::from(*day)).filter(|day| (first..=last).contains(day));
-        silent.for_each(|day| count[day_class(day)] -= 1);
-        for (class, days) in count.into_iter().enumerate().filter(|(_, days)| *days > 0) {
-            self.fade(class, days.min(10_000) as i32);
+        if last - first >= IDLE_MAX {
+            self.calls = Default::default();
+            self.days = [Half::new(1.0 / RATE_DECAY); 2];
+            return;
+        }
+        // Day by day: each rounds, and how many are learned at once must not matter.
+        for day in (first..=last).filter(|day| !silent.contains(&(*day as i32))) {
+            self.fade(day_class(day));
         }
     }
 
-    fn fade(&mut self, class: usize, days: i32) {
-        let keep = (1.0 - RATE_DECAY).powi(days);
+    /// Lets a day of this class pass.
+    fn fade(&mut self, class: usize) {
         for calls in &mut self.calls[class] {
-            *calls = Half::new(calls.get() * keep);
+            *calls = Half::new(calls.get() * (1.0 - RATE_DECAY));
         }
-        self.days[class] = Half::new(self.days[class].get() * keep + (1.0 - keep) / RATE_DECAY);
+        self.days[class] = Half::new(self.days[class].get() * (1.0 - RATE_DECAY) + 1.0);
     }
 
     /// What the profile teaches its peers: the level, the shape of a day relative to its mean, the share of each hour.
@@ -269,6 +276,6 @@ mod tests {
         let mut silent = profile.clone();
         silent.learn_idle(31, 40, &(31..=40).collect::<Vec<i32>>());
         assert_eq!(silent, profile);
-        assert!((by_day.days[0].get() / fading.days[0].get() - 1.0).abs() < 0.05);
+        assert_eq!(by_day, fading);
     }
 }

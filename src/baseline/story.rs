@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 use super::channel::{CHANNELS, Channel, Score};
 
 /// Buckets of quiet after which a story is over (6 h).
-const QUIET_BUCKETS: i64 = 72;
+const QUIET_BUCKETS: i32 = 72;
 /// Rarity by which a story must grow to be told again: ten times rarer.
 const GROWTH: f64 = 1.0;
 /// A channel tells of itself from this share of the leading one's rarity.
 const CHANNEL_SHARE: f32 = 0.8;
 
-/// What was said of an actor lately. 24 bytes.
+/// What was said of an actor lately. 16 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Story {
     /// Newest slot that reached the threshold; 0 before the first.
-    last: i64,
+    last: i32,
     /// The slot in which it began.
-    onset: i64,
+    onset: i32,
     /// Highest rarity that was told.
     told: f32,
     /// Bit n: channel n was told of.
@@ -40,6 +40,7 @@ impl Story {
     /// Hears a moment that reaches the threshold, and says whether it is worth telling. Moments of before the story's
     /// latest belong to it where they are near.
     pub fn hear(&mut self, slot: i64, score: &Score) -> Option<Step> {
+        let slot = slot as i32;
         let is_new = self.last == 0 || slot - self.last > QUIET_BUCKETS;
         if is_new {
             *self = Self { last: slot, onset: slot, told: score.rarity as f32, channels: speaking(score) };
@@ -62,7 +63,7 @@ impl Story {
 
     /// The slot in which the story began.
     pub const fn onset(&self) -> i64 {
-        self.onset
+        self.onset as i64
     }
 }
 
@@ -90,9 +91,9 @@ mod tests {
         assert_eq!(story.hear(102, &score(4.2, Channel::Hour)), Some(Step::Rarer));
         assert_eq!(story.hear(103, &score(4.2, Channel::Context)), Some(Step::Channel(Channel::Context)));
         assert_eq!(story.hear(104, &score(4.9, Channel::Context)), None);
-        assert_eq!(story.hear(104 + QUIET_BUCKETS, &score(3.1, Channel::Hour)), None);
-        assert_eq!(story.hear(105 + 2 * QUIET_BUCKETS, &score(3.1, Channel::Hour)), Some(Step::Start));
-        assert_eq!(story.onset(), 105 + 2 * QUIET_BUCKETS);
+        assert_eq!(story.hear(104 + i64::from(QUIET_BUCKETS), &score(3.1, Channel::Hour)), None);
+        assert_eq!(story.hear(105 + 2 * i64::from(QUIET_BUCKETS), &score(3.1, Channel::Hour)), Some(Step::Start));
+        assert_eq!(story.onset(), 105 + 2 * i64::from(QUIET_BUCKETS));
     }
 
     #[test]

@@ -47,8 +47,8 @@ impl Default for TailPrior {
 struct Posterior {
     mean: f64,
     variance: f64,
-    /// Days behind the mean.
-    weight: f64,
+    /// One over the days behind the mean.
+    share: f64,
     freedom: usize,
 }
 
@@ -61,12 +61,13 @@ impl Tail {
     fn posterior(&self, days: u16, prior: &TailPrior) -> Posterior {
         let n = f64::from(days.min(DAYS_MAX));
         let (mean, variance) = self.moments();
-        let weight = prior.weight + n;
-        let between = prior.weight * n / weight * (mean - prior.mean).powi(2);
+        // One division: this is asked for every call and channel.
+        let share = 1.0 / (prior.weight + n);
+        let between = prior.weight * n * share * (mean - prior.mean).powi(2);
         Posterior {
-            mean: (prior.weight * prior.mean + n * mean) / weight,
+            mean: (prior.weight * prior.mean + n * mean) * share,
             variance: (PRIOR_DAYS * prior.variance + n * variance + between) / (PRIOR_DAYS + n),
-            weight,
+            share,
             freedom: PRIOR_DAYS as usize + usize::from(days.min(DAYS_MAX)),
         }
     }
@@ -74,7 +75,7 @@ impl Tail {
     /// −log10 of the chance that a day of this actor reaches `value`, after `days` active days.
     pub fn surprise(&self, value: f64, days: u16, prior: &TailPrior) -> f64 {
         let posterior = self.posterior(days, prior);
-        let spread = (posterior.variance * (1.0 + 1.0 / posterior.weight) + NOISE * NOISE).sqrt();
+        let spread = (posterior.variance * (1.0 + posterior.share) + NOISE * NOISE).sqrt();
         student::surprise((value - posterior.mean) / spread, posterior.freedom)
     }
 

@@ -18,20 +18,20 @@ pub const RUN_MAX: u32 = 115;
 /// Most calls of a bucket that are told apart (218 a second); beyond it there is nothing left to find out.
 pub const COUNT_MAX: u32 = u16::MAX as u32;
 
-/// Counts of the last [`BUCKETS`] buckets and activity of the last 128. 88 bytes.
+/// Counts of the last [`BUCKETS`] buckets and activity of the last 128. 84 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Track {
-    /// Slot number of the newest bucket.
-    newest: i64,
+    /// Slot number of the newest bucket. Until the year 22,386 there is room.
+    newest: i32,
     /// `counts[slot mod BUCKETS]`.
     counts: [u16; BUCKETS],
-    /// Bit n of the two together, low half first: any call in bucket `newest - n`.
-    active: [u64; 2],
+    /// Bit n of all together, the lowest first: any call in bucket `newest - n`.
+    active: [u32; 4],
 }
 
 impl Default for Track {
     fn default() -> Self {
-        Self { newest: i64::MIN / 4, counts: [0; BUCKETS], active: [0; 2] }
+        Self { newest: i32::MIN / 4, counts: [0; BUCKETS], active: [0; 4] }
     }
 }
 
@@ -42,41 +42,49 @@ impl Track {
     /// [`TooOld`] where the bucket is further behind the newest than [`REACH`]; nothing is counted then.
     pub fn add(&mut self, slot: i64, calls: u32) -> Result<(), TooOld> {
         self.advance(slot);
-        if slot < self.newest - REACH {
+        if slot < self.newest() - REACH {
             return Err(TooOld);
         }
         let count = &mut self.counts[index(slot)];
         *count = count.saturating_add(calls.min(COUNT_MAX) as u16);
-        self.set_bits(self.bits() | 1 << (self.newest - slot));
+        self.set_bits(self.bits() | 1 << (self.newest() - slot));
         Ok(())
     }
 
     /// The newest bucket with a call.
     pub const fn newest(&self) -> i64 {
-        self.newest
+        self.newest as i64
     }
 
     /// Calls of one bucket; 0 for those that are not kept.
     pub fn count(&self, slot: i64) -> u32 {
-        let is_kept = slot <= self.newest && slot > self.newest - BUCKETS as i64;
+        let is_kept = slot <= self.newest() && slot > self.newest() - BUCKETS as i64;
         if is_kept { u32::from(self.counts[index(slot)]) } else { 0 }
     }
 
     /// Calls of the `buckets` buckets up to `slot`.
-    pub fn sum(&self, slot: i64, buckets: i64) -> f64 {
-        (slot - buckets + 1..=slot).map(|slot| f64::from(self.count(slot))).sum()
+    pub fn sum(&self, slot: i64, buckets: i64) -> u32 {
+        (slot - buckets + 1..=slot).map(|slot| self.count(slot)).fold(0, u32::saturating_add)
     }
 
-    /// The second lowest count of the last four buckets: a pace that was kept up, with one slower moment forgiven.
+    /// What of the calls in `slot` does not count yet when it is judged; see [`looked_at`].
+    pub fn spare(&self, slot: i64) -> u32 {
+        let count = self.count(slot);
+        count - looked_at(count)
+    }
+
+    /// The second lowest count of the last four buckets, the last one as it is judged: a pace that was kept up, with one
+    /// slower moment forgiven.
     pub fn steady(&self, slot: i64) -> u32 {
         let mut last = [0, 1, 2, 3].map(|back| self.count(slot - back));
+        last[0] = looked_at(last[0]);
         last.sort_unstable();
         last[1]
     }
 
     /// Buckets of unbroken activity up to `slot`, pauses of one bucket forgiven; at most [`RUN_MAX`].
     pub fn run(&self, slot: i64) -> u32 {
-        let behind = self.newest - slot;
+        let behind = self.newest() - slot;
         if !(0..=REACH).contains(&behind) {
             return 0;
         }
@@ -85,34 +93,41 @@ impl Track {
         filled.trailing_ones().min(RUN_MAX)
     }
 
-    /// Two halves, because a `u128` would be aligned to 16 bytes.
+    /// In four parts, because a `u128` would be aligned to 16 bytes.
     fn bits(&self) -> u128 {
-        u128::from(self.active[0]) | u128::from(self.active[1]) << 64
+        self.active.iter().rev().fold(0, |bits, part| bits << 32 | u128::from(*part))
     }
 
     fn set_bits(&mut self, bits: u128) {
-        self.active = [bits as u64, (bits >> 64) as u64];
+        self.active = std::array::from_fn(|part| (bits >> (32 * part)) as u32);
     }
 
     /// Buckets with a call from `slot` on, and `slot` itself.
     pub fn active_from(&self, slot: i64) -> impl Iterator<Item = i64> + use<> {
-        let (newest, bits) = (self.newest, self.bits());
+        let (newest, bits) = (self.newest(), self.bits());
         (slot..=newest).filter(move |at| *at == slot || bits >> (newest - at).min(127) & 1 == 1)
     }
 
     fn advance(&mut self, slot: i64) {
-        let gap = slot - self.newest;
+        let gap = slot - self.newest();
         if gap <= 0 {
             return;
         }
         if gap >= BUCKETS as i64 {
             self.counts = [0; BUCKETS];
         } else {
-            (self.newest + 1..=slot).for_each(|skipped| self.counts[index(skipped)] = 0);
+            (self.newest() + 1..=slot).for_each(|skipped| self.counts[index(skipped)] = 0);
         }
         self.set_bits(if gap >= 128 { 0 } else { self.bits() << gap });
-        self.newest = slot;
+        self.newest = slot as i32;
     }
+}
+
+/// The count of the bucket that is judged, in steps: 1, 2, … 32, then every sixteenth to thirty-second more. Between two
+/// steps a judgement cannot change, so it need not be made again: a busy actor is judged at a tenth of its calls.
+pub const fn looked_at(count: u32) -> u32 {
+    let dropped = 27u32.saturating_sub(count.leading_zeros());
+    count >> dropped << dropped
 }
 
 fn index(slot: i64) -> usize {
@@ -144,6 +159,14 @@ mod tests {
     }
 
     #[test]
+    fn counts_are_judged_in_steps_that_only_rise() {
+        let steps: Vec<u32> = (0..70_000).map(looked_at).collect();
+        assert!(steps.is_sorted());
+        assert!(steps.iter().zip(0..).all(|(step, count)| *step <= count && count - step <= count / 16), "{:?}", &steps[..140]);
+        assert_eq!([0, 31, 32, 33, 34, 65, 1_000].map(looked_at), [0, 31, 32, 32, 34, 64, 992]);
+    }
+
+    #[test]
     fn a_pace_is_what_was_kept_up() {
         let mut track = Track::default();
         for (slot, calls) in [(10, 70), (11, 60), (12, 2), (13, 80)] {
@@ -172,8 +195,8 @@ mod tests {
             let shuffled = track(&slots);
             prop_assert_eq!(&ordered, &shuffled);
             for slot in 500..512 {
-                let expected = slots.iter().filter(|s| (slot - 3..=slot).contains(*s)).count() as f64;
-                prop_assert_eq!(shuffled.sum(slot, 4), if slot <= shuffled.newest() { expected } else { slots.iter().filter(|s| (slot - 3..=slot).contains(*s)).count() as f64 });
+                let expected = slots.iter().filter(|s| (slot - 3..=slot).contains(*s)).count() as u32;
+                prop_assert_eq!(shuffled.sum(slot, 4), expected);
             }
         }
     }

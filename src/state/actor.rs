@@ -81,10 +81,15 @@ impl ActorState {
     /// and nothing more; what is not `trusted` teaches nothing.
     pub fn count(&mut self, slot: i64, sight: &Sight, fleet: &Fleet, trusted: bool, into: &mut Counted) {
         self.calls += 1;
-        let Ok(noted) = self.baseline.add(slot, 1, sight, &fleet.reference(self.cohort, slot), trusted) else { return };
+        let reference = fleet.reference(self.cohort, slot);
+        let Ok(noted) = self.baseline.add(slot, 1, sight, &reference, trusted) else { return };
         into.noted = noted;
+        if into.noted.changes_nothing {
+            return;
+        }
         for touched in self.baseline.touched(slot) {
-            let score = self.baseline.judge(touched, &fleet.reference(self.cohort, touched), trusted);
+            let reference = if touched == slot { reference } else { fleet.reference(self.cohort, touched) };
+            let score = self.baseline.judge(touched, &reference, trusted);
             let joins = self.baseline.join_crowd(touched, &score);
             if joins.unusual || joins.paced {
                 into.joins.push((touched.div_euclid(HOUR / BUCKET), joins));

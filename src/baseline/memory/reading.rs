@@ -32,7 +32,7 @@ impl Baseline {
         let model = self.model_at(slot);
         let (ten, hour) = model.profile.expected(slot, model.days, peers);
         Comparison {
-            calls: [self.track.count(slot), self.track.sum(slot, 2) as u32, self.track.sum(slot, 12) as u32],
+            calls: [self.track.count(slot), self.track.sum(slot, 2), self.track.sum(slot, 12)],
             expected: [ten, hour],
             unbroken_minutes: self.track.run(slot) * (BUCKET / 60) as u32,
             pace: self.track.steady(slot),
@@ -119,5 +119,27 @@ impl Baseline {
     /// How often something is new.
     pub fn new_days(&self) -> NewDays {
         self.model.rates.days()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+
+    use super::super::{ClosedSpend, OpenSpend, Purse, SpendModel};
+    use super::*;
+    use crate::baseline::habits::Habits;
+    use crate::baseline::story::Story;
+
+    /// What is kept of an actor at any time; on the heap for hours around midnight, or on days with something new, a little
+    /// more.
+    #[test]
+    fn an_actor_costs_what_the_design_allows() {
+        let spending = size_of::<SpendModel>() + size_of::<OpenSpend>() + size_of::<ClosedSpend>() + size_of::<Option<Box<Purse>>>();
+        let spike = size_of::<Baseline>() - size_of::<Habits>() - spending + size_of::<Story>();
+        assert!(spike <= 560, "invocation-spike: {spike}");
+        let all = size_of::<Baseline>() + 2 * size_of::<Story>() + size_of::<Purse>();
+        assert!(all <= 1_050, "all learning detectors: {all}");
+        println!("invocation-spike {spike}, first-seen {}, token-spend {}", size_of::<Habits>(), spending + size_of::<Purse>());
     }
 }
