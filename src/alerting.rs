@@ -10,12 +10,13 @@
 //! ```
 //!
 //! One alert is one detector's story about one thing (its fingerprint); one incident joins the alerts of one actor that
-//! overlap in time. Ids come from the detector, the fingerprint and the time of onset: nothing in them is from a clock
+//! overlap in time, and those of three and more actors of a department that are unusual at once ([`groups`]). Ids come from the detector, the fingerprint and the time of onset: nothing in them is from a clock
 //! or a shard. Updates come at most every five minutes of event time unless the severity rises.
 //!
 //! **Invariants:** never two open alerts of one fingerprint; no finding is lost (each is counted in exactly one alert);
 //! this module never reads a CloudTrail field and never sends anything.
 
+mod groups;
 pub mod message;
 pub mod record;
 
@@ -88,6 +89,8 @@ pub struct Alerting {
 enum Subject {
     Actor(ActorKey),
     Credential(String),
+    /// Several actors of a department.
+    Group(String),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -239,18 +242,28 @@ impl Alerting {
             }
             _ => 0,
         };
-        let subject = subject_of(&finding);
+        let (own, group) = (subject_of(&finding), self.group_of(&finding));
+        let own_incident = self.incidents.get(&own).map(|(id, _)| *id);
+        let subject = group.as_ref().map_or_else(|| own.clone(), |group| group.subject.clone());
         let bucket = finding.onset.slot(BUCKET).to_le_bytes();
         let is_same_story = |known: &Recalled| finding.onset.since(known.onset).abs() < self.settings.resolve_after;
         let recalled = self.recalled.remove(&finding.fingerprint).filter(is_same_story);
         let alert_id =
             recalled.map_or_else(|| Digest128::of(&[b"alert", &finding.fingerprint.0.to_bytes(), &bucket]), |known| known.alert_id);
-        let fresh = recalled.map_or_else(|| Digest128::of(&[b"incident", subject.text().as_bytes(), &bucket]), |known| known.incident_id);
+        let fresh = recalled.map(|known| known.incident_id).unwrap_or_else(|| match &group {
+            Some(_) => Self::group_incident(&finding, &subject),
+            None => Digest128::of(&[b"incident", subject.text().as_bytes(), &bucket]),
+        });
         let incident = self.incidents.entry(subject.clone()).or_insert((fresh, 0));
         incident.1 += 1;
+        let incident = incident.0;
+        if let Some(group) = &group {
+            finding.explanation.push_str(&group.remark());
+            self.link_group(group, incident);
+        }
         let fingerprint = finding.fingerprint;
         let mut open = OpenAlert {
-            alert: Alert::open(finding, alert_id, incident.0),
+            alert: Alert::open(finding, alert_id, incident),
             subject,
             linked: None,
             told_before,
@@ -259,6 +272,7 @@ impl Alerting {
             is_due: false,
             remarks: Vec::new(),
         };
+        open.alert.linked_incidents.extend(own_incident.filter(|own| *own != incident));
         open.alert.possible_duplicate = recalled.is_some();
         open.alert.event_count = open.alert.event_count.saturating_sub(told_before).max(1);
         out.push(open.say(Status::Opened));
@@ -323,6 +337,7 @@ impl Subject {
         match self {
             Self::Actor(key) => key.to_string(),
             Self::Credential(text) => format!("credential:{text}"),
+            Self::Group(department) => format!("group:{department}"),
         }
     }
 }

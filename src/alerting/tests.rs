@@ -52,6 +52,38 @@ fn handle(alerting: &mut Alerting, finding: Finding) -> Vec<Alert> {
 }
 
 #[test]
+fn three_of_a_department_are_one_incident() {
+    let mut alerting = Alerting::new(AlertSettings::default());
+    let spike = |who: &str, at: i64| {
+        let fingerprint = Fingerprint::of(DetectorId::InvocationSpike, &[who]);
+        Finding { detector: DetectorId::InvocationSpike, fingerprint, ..finding(who, at, Severity::Medium) }
+    };
+    let first = handle(&mut alerting, spike("a", 0));
+    let second = handle(&mut alerting, spike("b", 600));
+    assert_ne!(first[0].incident_id, second[0].incident_id);
+    let third = handle(&mut alerting, spike("c", 1_200));
+    assert!(third[0].explanation.contains("3 actors of legal are unusual at once"), "{}", third[0].explanation);
+    let fourth = handle(&mut alerting, spike("d", 1_800));
+    assert_eq!(third[0].incident_id, fourth[0].incident_id);
+    // The first two keep their ids and are told of the group.
+    let mut out = Vec::new();
+    alerting.handle_time(EventTime::from_unix(3_600), &mut out);
+    let linked: Vec<_> =
+        out.iter().filter(|alert| alert.linked_incidents == [third[0].incident_id]).map(|alert| alert.incident_id).collect();
+    assert_eq!(linked.len(), 2, "{out:?}");
+    assert!(linked.contains(&first[0].incident_id) && linked.contains(&second[0].incident_id));
+    // Refusals make no groups: each credential's is a story of its own.
+    let mut alerting = Alerting::new(AlertSettings::default());
+    let incidents: std::collections::HashSet<_> =
+        ["a", "b", "c", "d"].iter().map(|who| handle(&mut alerting, finding(who, 0, Severity::Medium))[0].incident_id).collect();
+    assert_eq!(incidents.len(), 4);
+    // All are resolved and nothing stays behind.
+    let mut out = Vec::new();
+    alerting.handle_time(EventTime::from_unix(3 * 86_400), &mut out);
+    assert_eq!((alerting.open_count(), alerting.incidents.len()), (0, 0));
+}
+
+#[test]
 fn opens_once_updates_on_growth_and_resolves_after_quiet() {
     let mut alerting = Alerting::new(AlertSettings::default());
     let opened = handle(&mut alerting, finding("a", 0, Severity::Low));

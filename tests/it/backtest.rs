@@ -20,8 +20,6 @@ use crate::support::program::run;
 use crate::support::story;
 
 const DAY: i64 = 288;
-/// Rarities below this are not told.
-const TOLD: f64 = 1.0;
 
 /// A generated fleet: its rows and labels.
 fn generated(seed: u64, identities: usize, days: u32, folder: &Path) -> (Vec<Row>, Vec<Label>) {

@@ -140,6 +140,5 @@ mod tests {
         assert!(spike <= 560, "invocation-spike: {spike}");
         let all = size_of::<Baseline>() + 2 * size_of::<Story>() + size_of::<Purse>();
         assert!(all <= 1_050, "all learning detectors: {all}");
-        println!("invocation-spike {spike}, first-seen {}, token-spend {}", size_of::<Habits>(), spending + size_of::<Purse>());
     }
 }
