@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Digest128, Enrichment, Finding, Fingerprint, Severity, Signal};
-use crate::identity::{ActorKey, Department};
+use crate::identity::{ActorKey, ActorKind, Department};
 use crate::stats::ring::BUCKET;
 use crate::time::{EventTime, HOUR, MINUTE};
 
@@ -325,10 +325,12 @@ impl Alerting {
 }
 
 fn subject_of(finding: &Finding) -> Subject {
-    if finding.who.is_settled() {
-        return Subject::Actor(finding.who.actor.clone());
-    }
     let who = &finding.who;
+    // Nobody but the key is known: it is the same incident as before that was settled.
+    let is_key_alone = who.actor.kind == ActorKind::Session && !who.access_key_id.is_empty() && *who.actor.name == *who.access_key_id;
+    if who.is_settled() && !is_key_alone {
+        return Subject::Actor(who.actor.clone());
+    }
     Subject::Credential([&who.access_key_id, &who.arn].into_iter().find(|text| !text.is_empty()).unwrap_or(&who.actor.name).to_string())
 }
 

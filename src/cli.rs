@@ -9,6 +9,7 @@ pub mod matrix;
 pub mod output;
 pub mod policy;
 pub mod replay;
+pub mod rules;
 pub mod run;
 pub mod summary;
 pub mod warm;
@@ -106,6 +107,9 @@ pub enum Command {
     Backtest(backtest::BacktestArgs),
     /// Everything that made an alert, from a running daemon or a replay's output
     Explain(explain::ExplainArgs),
+    /// Work with Sigma rules
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// Ask the IAM evaluator
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -137,6 +141,7 @@ pub fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Check { config } => check::check(&config),
         Command::Backtest(args) => backtest::backtest(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Rules(command) => rules::rules(&command),
         Command::Policy(command) => policy::policy(&command),
     }
 }
@@ -164,8 +169,10 @@ pub fn load(path: &Path) -> Result<Loaded, Failure> {
     let directory = sources.directory().map_err(|more| errors.extend(more));
     let policies = sources.policies().map_err(|more| errors.extend(more));
     let prices = sources.prices().map_err(|more| errors.extend(more));
-    let (Ok(directory), Ok(policies), Ok(prices)) = (directory, policies, prices) else { return Err(told(errors)) };
+    let rules = sources.rules().map_err(|more| errors.extend(more));
+    let (Ok(directory), Ok(policies), Ok(prices), Ok(rules)) = (directory, policies, prices, rules) else { return Err(told(errors)) };
     let mut settings = settings;
+    settings.engine.rules = Arc::new(rules);
     if let Some(prices) = prices {
         settings.engine.detectors.prices = Arc::new(prices);
     }
@@ -189,5 +196,5 @@ pub struct Loaded {
 
 /// An observer for these settings.
 pub fn observer(settings: &Settings) -> crate::observation::Observer {
-    crate::observation::Observer::new(Arc::clone(&settings.models))
+    crate::observation::Observer::with_rules(Arc::clone(&settings.models), Arc::clone(&settings.engine.rules))
 }

@@ -18,11 +18,12 @@ use crate::engine::EngineSettings;
 use crate::finding::{DetectorId, Severity};
 use crate::identity::Directory;
 use crate::policy::{Attached, BookSettings, DepartmentTable, PolicyBook, ProfileTable};
+use crate::sigma::UnknownFields;
 use crate::time::{DAY, EventTime, HOUR, MINUTE};
 
 pub use policy::PolicyFiles;
 pub use reader::Mistake;
-use reader::Section;
+use reader::{Section, parse_duration};
 
 /// Where the reading of a stream begins that has no checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +80,10 @@ pub struct Settings {
     pub warm_from: Option<String>,
     /// A table of prices in the place of the shipped one, for whoever reads files.
     pub prices_file: Option<String>,
+    /// Files and folders of Sigma rules, for whoever reads files.
+    pub rule_paths: Vec<String>,
+    /// What becomes of fields in rules that no record has.
+    pub unknown_fields: UnknownFields,
     /// The `[departments]` table.
     pub departments: DepartmentTable,
     /// Policy documents, for whoever reads files.
@@ -103,6 +108,8 @@ impl Default for Settings {
             directory_file: None,
             warm_from: None,
             prices_file: None,
+            rule_paths: Vec::new(),
+            unknown_fields: UnknownFields::Refuse,
             departments: DepartmentTable::default(),
             policy: PolicyFiles::default(),
             streams: Vec::new(),
@@ -162,6 +169,7 @@ fn read_settings(root: &mut Section<'_, '_>) -> Settings {
     // The documents are files; whoever reads them puts a book with them in the place of this one.
     settings.engine.policy = Arc::new(PolicyBook::new(settings.book(Attached::default(), ProfileTable::shipped())));
     root.section("detect", |section| read_detectors(section, &mut settings.engine, &mut settings.prices_file));
+    root.section("rules", |section| read_rules(section, &mut settings));
     root.section("alerts", |section| {
         let alerts = &mut settings.engine.alerts;
         section.duration("resolve_after", MINUTE..30 * DAY).inspect(|seconds| alerts.resolve_after = *seconds);
@@ -233,6 +241,35 @@ fn read_detectors(section: &mut Section<'_, '_>, engine: &mut EngineSettings, pr
                 section.count("history", 1..366).inspect(|days| first_seen.history = *days as u16);
             }
         });
+    }
+}
+
+fn read_rules(section: &mut Section<'_, '_>, settings: &mut Settings) {
+    settings.rule_paths = section.texts("paths").unwrap_or_default();
+    let words = "\"refuse\", \"accept\"";
+    section
+        .choice("unknown_fields", words, |text| match text {
+            "refuse" => Some(UnknownFields::Refuse),
+            "accept" => Some(UnknownFields::Accept),
+            _ => None,
+        })
+        .inspect(|chosen| settings.unknown_fields = *chosen);
+    let detectors = &mut settings.engine.detectors;
+    for (rule, mode) in section.pairs("modes") {
+        match Mode::parse(&mode) {
+            Some(mode) => {
+                detectors.rule_modes.insert(rule, mode);
+            }
+            None => section.mistake("modes", format!("\"{mode}\" is not known"), "choose one of \"page\", \"report\", \"off\""),
+        }
+    }
+    for (rule, text) in section.pairs("suppress") {
+        match parse_duration(&text).filter(|seconds| (MINUTE..=30 * DAY).contains(seconds)) {
+            Some(seconds) => {
+                detectors.rule_suppressions.insert(rule, seconds);
+            }
+            None => section.mistake("suppress", format!("\"{text}\" is no time span"), "write for example \"12h\", from 1m to 30d"),
+        }
     }
 }
 

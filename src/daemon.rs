@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kinesis_lease::{Consumer, ConsumerHandle, ConsumerSettings, Delivery, StartAt, StreamSettings};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -157,6 +158,9 @@ impl Running {
         snapshots.set_missed_tick_behavior(MissedTickBehavior::Delay);
         views.set_missed_tick_behavior(MissedTickBehavior::Delay);
         snapshots.tick().await;
+        let mut hangups = signal(SignalKind::hangup()).map_err(|error| {
+            Failure::new(Exit::Software, format_args!("SIGHUP cannot be listened for: {error}; raise the limit of open files"))
+        })?;
         loop {
             tokio::select! {
                 biased;
@@ -164,6 +168,10 @@ impl Running {
                 Some((topic, result)) = results.recv() => pipeline.published(&topic, result)?,
                 _ = snapshots.tick() => pipeline.commit().await?,
                 _ = views.tick() => pipeline.show(&web)?,
+                Some(()) = hangups.recv() => if let Some(reload) = &mut reload {
+                    reload.hurry();
+                    tokio::task::block_in_place(|| reload.look(&mut pipeline));
+                },
                 _ = looks.tick() => if let Some(reload) = &mut reload {
                     tokio::task::block_in_place(|| reload.look(&mut pipeline));
                 },
@@ -222,7 +230,6 @@ fn stream_settings(stream: &Stream, poll_interval: Duration) -> StreamSettings {
 
 /// Completes when the process is asked to stop: SIGTERM, or Ctrl-C.
 pub async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => tokio::select! {
             _ = terminate.recv() => {}

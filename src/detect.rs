@@ -26,6 +26,7 @@ use crate::finding::{DetectorId, Enrichment, Finding, Fingerprint, Severity, Sig
 use crate::identity::{Attribution, Removal};
 use crate::observation::Call;
 use crate::policy::Ruling;
+use crate::sigma::Rule;
 use crate::state::{ActorState, Counted, CredentialState, DepartmentUses, KeyState};
 
 pub use access_denied::AccessDenied;
@@ -165,6 +166,10 @@ pub struct DetectorSettings {
     pub first_seen: FirstSeenSettings,
     /// What tokens cost.
     pub prices: Arc<PriceTable>,
+    /// Modes of rules by id or name, where they differ from `page`.
+    pub rule_modes: HashMap<String, Mode>,
+    /// For how many seconds a story of a rule is not told again, by id or name.
+    pub rule_suppressions: HashMap<String, i64>,
     /// Settings of `perimeter`.
     pub perimeter: PerimeterSettings,
 }
@@ -176,6 +181,8 @@ impl Default for DetectorSettings {
             spike: FleetSettings::default(),
             first_seen: FirstSeenSettings::default(),
             prices: Arc::new(PriceTable::shipped()),
+            rule_modes: HashMap::new(),
+            rule_suppressions: HashMap::new(),
             perimeter: PerimeterSettings::default(),
         }
     }
@@ -187,6 +194,19 @@ impl DetectorSettings {
         // Every company has new things every day: they are for whoever looks, not for whoever is woken.
         let default = if detector == DetectorId::FirstSeen { Mode::Report } else { Mode::Page };
         self.modes.get(&detector).copied().unwrap_or(default)
+    }
+}
+
+impl DetectorSettings {
+    /// The mode of a rule.
+    pub fn rule_mode(&self, rule: &Rule) -> Mode {
+        let own = self.rule_modes.get(&*rule.id).or_else(|| self.rule_modes.get(&*rule.name));
+        own.copied().unwrap_or_else(|| self.mode(DetectorId::Sigma))
+    }
+
+    /// For how many seconds a story of a rule is not told again.
+    pub fn rule_suppression(&self, rule: &Rule) -> Option<i64> {
+        self.rule_suppressions.get(&*rule.id).or_else(|| self.rule_suppressions.get(&*rule.name)).copied()
     }
 }
 

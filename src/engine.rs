@@ -17,6 +17,7 @@ pub mod inputs;
 pub mod joining;
 pub mod recent;
 pub mod report;
+pub mod rules;
 mod settings;
 pub mod verdicts;
 pub mod waiting;
@@ -43,6 +44,7 @@ pub use inputs::{InputId, Inputs};
 use joining::{Joining, Known};
 use recent::Recent;
 pub use report::{Counts, Report};
+use rules::{RuleState, Tap};
 pub use settings::EngineSettings;
 use verdicts::VerdictShare;
 use waiting::{Held, HeldCall, Pairs};
@@ -71,6 +73,7 @@ pub struct Engine {
     departments: DepartmentUses,
     verdicts: VerdictShare,
     baselines: Baselines,
+    rules: RuleState,
     closed_day: i64,
     alerting: Alerting,
     last_tick: EventTime,
@@ -126,6 +129,7 @@ impl Engine {
             shared,
             workers: (0..workers).map(new_worker).collect(),
             baselines: Baselines::new(settings.detectors.spike.clone()),
+            rules: RuleState::new(Arc::clone(&settings.rules), settings.lateness + settings.join_wait),
             closed_day: i64::MIN / 4,
             alerting: Alerting::new(settings.alerts),
             last_tick: EventTime::MIN,
@@ -144,7 +148,7 @@ impl Engine {
     pub fn handle(&mut self, input: InputId, observation: Observation, now: Now, report: &mut Report) {
         let counts = &mut report.counts;
         counts.events += 1;
-        let Observation { mut time, time_source, fingerprint, twin, mut body } = observation;
+        let Observation { mut time, time_source, fingerprint, twin, mut body, matched } = observation;
         let is_future = time.since(now.0) > FUTURE_MAX;
         if is_future {
             // A wrong clock must not hold a call until then, nor push real events out of their windows.
@@ -184,6 +188,10 @@ impl Engine {
             }
             Body::Notice(notice) => self.notice(&notice, report),
             Body::Other => {}
+        }
+        if let Some(mut call) = matched {
+            call.invocation.time = time;
+            self.call(HeldCall { call, trusted }, report);
         }
     }
 
@@ -312,8 +320,9 @@ impl Engine {
 
     /// The instant tap: every call by its credential, before it is settled who made it.
     fn tap_instantly(&mut self, held: &HeldCall, known: &Known, ruling: &Ruling, report: &mut Report) {
+        self.tap_rules(held, known, ruling, Tap::Instant, report);
         let is_refused = held.call.invocation.outcome.denial().is_some();
-        if !is_refused && self.detectors.keys.is_empty() {
+        if held.call.is_foreign || !is_refused && self.detectors.keys.is_empty() {
             return;
         }
         let judged = Judged { ruling, trusted: held.trusted, ..Judged::plain(&held.call, &known.who) };
@@ -393,6 +402,10 @@ impl Engine {
     }
 
     fn settle_as(&mut self, held: HeldCall, known: &Arc<Known>, ruling: &Ruling, was_pending: bool, report: &mut Report) {
+        self.tap_rules(&held, known, ruling, Tap::Settled { was_pending }, report);
+        if held.call.is_foreign {
+            return;
+        }
         let (who, time) = (&known.who, held.call.invocation.time);
         report.counts.attribute(who, ruling);
         if self.joining.is_unlinked(who)
@@ -446,6 +459,7 @@ impl Engine {
         let share_max = if self.detectors.watches_departments() { self.settings.unknown_share_max } else { f64::INFINITY };
         self.verdicts.close(settled, share_max, &mut self.signals);
         self.baselines.settle(settled, &mut self.signals);
+        self.tick_rules(watermark);
         self.publish(report);
         let last_over = watermark.plus(-CLOSE_AFTER).slot(DAY) - 1;
         if last_over > self.closed_day {

@@ -158,7 +158,7 @@ impl Merge {
     /// The first file that cannot be read; what is in a file never is an error.
     pub fn new(listing: &Listing, observer: Observer, mut progress: impl FnMut(u64)) -> Result<Self, Unreadable> {
         let mut merge = Self {
-            reader: FileReader { decoder: Decoder::new(Limits::for_files()), observer },
+            reader: FileReader { decoder: Decoder::new(Limits { keep_text: observer.wants_text(), ..Limits::for_files() }), observer },
             waiting: Vec::new(),
             loaded: Vec::new(),
             heads: BinaryHeap::new(),

@@ -15,7 +15,10 @@ use crate::cloudtrail::Arn;
 use crate::identity::{ActorKey, ActorKind, Attribution, Caller, Department, Unknown};
 use crate::observation::Call;
 use crate::policy::Verdict;
+use crate::sigma::Rule;
 use crate::time::EventTime;
+
+pub use crate::severity::Severity;
 
 /// A detector's name: the `detector` of an alert and the label of its metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,6 +37,8 @@ pub enum DetectorId {
     Perimeter,
     /// One credential in two places at once.
     SessionTheft,
+    /// A Sigma rule.
+    Sigma,
     /// Far more money than the actor's own history explains.
     TokenSpend,
     /// Calls that no person answers for.
@@ -42,7 +47,7 @@ pub enum DetectorId {
 
 impl DetectorId {
     /// Every detector.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AccessDenied,
         Self::CrossDepartment,
         Self::FirstSeen,
@@ -50,6 +55,7 @@ impl DetectorId {
         Self::Offboarded,
         Self::Perimeter,
         Self::SessionTheft,
+        Self::Sigma,
         Self::TokenSpend,
         Self::Unattributed,
     ];
@@ -64,46 +70,10 @@ impl DetectorId {
             Self::Offboarded => "offboarded",
             Self::Perimeter => "perimeter",
             Self::SessionTheft => "session-theft",
+            Self::Sigma => "sigma",
             Self::TokenSpend => "token-spend",
             Self::Unattributed => "unattributed",
         }
-    }
-}
-
-/// How much it matters. OCSF's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// For the record.
-    Informational,
-    /// Worth a look some time.
-    Low,
-    /// Worth a look today.
-    Medium,
-    /// Worth waking somebody.
-    High,
-    /// Wake everybody.
-    Critical,
-}
-
-impl Severity {
-    /// Every severity, lowest first.
-    pub const ALL: [Self; 5] = [Self::Informational, Self::Low, Self::Medium, Self::High, Self::Critical];
-
-    /// The severity as it is written everywhere.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Informational => "informational",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
-
-    /// The severity that `text` names.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|severity| severity.label() == text)
     }
 }
 
@@ -313,6 +283,8 @@ pub struct Finding {
     pub time: EventTime,
     /// MITRE ATT&CK technique ids.
     pub techniques: Vec<String>,
+    /// The rule, where a rule says it.
+    pub rule: Option<Arc<Rule>>,
 }
 
 impl Finding {
@@ -341,6 +313,7 @@ impl Finding {
             onset: invocation.time,
             time: invocation.time,
             techniques: Vec::new(),
+            rule: None,
         }
     }
 

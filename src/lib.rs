@@ -21,10 +21,12 @@
 
 // ── core ──
 pub mod time;
+pub mod severity;
 pub mod glob;
 pub mod cloudtrail;
 pub mod bedrock;
 pub mod identity;
+pub mod sigma;
 pub mod observation;
 pub mod stats;
 pub mod baseline;

@@ -13,6 +13,7 @@ use crate::cloudtrail::arn::partition;
 use crate::cloudtrail::lenient::cut;
 use crate::cloudtrail::{CloudTrailEvent, Decoded, UserIdentity};
 use crate::identity::{Caller, CallerKind, Grant, RemovalNotice};
+use crate::sigma::{Raw, RuleMatch, RuleSet, SigmaEvent};
 use crate::time::EventTime;
 
 /// A call with who made it, as far as the record tells.
@@ -22,6 +23,10 @@ pub struct Call {
     pub invocation: Invocation,
     /// The caller.
     pub caller: Arc<Caller>,
+    /// Rules that match its record, or may match it.
+    pub matched: Vec<RuleMatch>,
+    /// Whether it is no call of Bedrock: then only rules look at it.
+    pub is_foreign: bool,
 }
 
 impl Call {
@@ -85,12 +90,15 @@ pub struct Observation {
     pub twin: u64,
     /// What it is.
     pub body: Body,
+    /// What is no call of Bedrock and matches a rule, as a call for the rules.
+    pub matched: Option<Box<Call>>,
 }
 
 /// Turns decoded events into observations, sharing equal strings.
 #[derive(Debug)]
 pub struct Observer {
     models: Arc<ModelMap>,
+    rules: Arc<RuleSet>,
     strings: Pool,
     known_models: Memo<Model>,
     user_agents: Memo<UserAgent>,
@@ -107,7 +115,29 @@ const POOL_ENTRIES_MAX: usize = 200_000;
 impl Observer {
     /// An observer that resolves opaque model ARNs through `models`.
     pub fn new(models: Arc<ModelMap>) -> Self {
-        Self { models, strings: Pool::default(), known_models: Memo::default(), user_agents: Memo::default(), callers: HashMap::default() }
+        Self::with_rules(models, Arc::default())
+    }
+
+    /// The same, which says which rules match.
+    pub fn with_rules(models: Arc<ModelMap>, rules: Arc<RuleSet>) -> Self {
+        Self {
+            models,
+            rules,
+            strings: Pool::default(),
+            known_models: Memo::default(),
+            user_agents: Memo::default(),
+            callers: HashMap::default(),
+        }
+    }
+
+    /// Whether it asks rules, and so wants the JSON of each event.
+    pub fn wants_text(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
+    /// Takes other rules.
+    pub fn set_rules(&mut self, rules: Arc<RuleSet>) {
+        self.rules = rules;
     }
 
     /// What `decoded` is. `arrival` stands in where neither the event nor its envelope has a time.
@@ -118,12 +148,34 @@ impl Observer {
             (None, Some(time)) => (time, TimeSource::Envelope),
             (None, None) => (arrival, TimeSource::Arrival),
         };
-        let body = self.body(event, time, time_source);
+        let mut body = self.body(event, time, time_source);
+        let matched = self.matched(decoded, &mut body, time, time_source);
         let (fingerprint, twin) = match &body {
             Body::Call(call) => call_fingerprint(event, call),
             Body::Companion { .. } | Body::Grant { .. } | Body::Notice(_) | Body::Other => (fingerprint(event), 0),
         };
-        Observation { time, time_source, fingerprint, twin, body }
+        Observation { time, time_source, fingerprint, twin, body, matched }
+    }
+
+    /// Asks the rules. A call of Bedrock takes what they say along; of anything else a call is made for them.
+    fn matched(&mut self, decoded: &Decoded<'_>, body: &mut Body, time: EventTime, time_source: TimeSource) -> Option<Box<Call>> {
+        if self.rules.is_empty() {
+            return None;
+        }
+        let event = &decoded.event;
+        let matched =
+            self.rules.matches(&SigmaEvent::new(event, Raw(decoded.text)), event.event_source.as_str(), event.event_name.as_str());
+        if let Body::Call(call) = body {
+            call.matched = matched;
+            return None;
+        }
+        if matched.is_empty() {
+            return None;
+        }
+        let operation = Operation { plane: Plane::Control, is_invocation: false, is_streaming: false, sensitive: None };
+        let caller = self.caller(&event.user_identity);
+        let invocation = self.invocation(event, operation, time, time_source);
+        Some(Box::new(Call { invocation, caller, matched, is_foreign: true }))
     }
 
     fn body(&mut self, event: &CloudTrailEvent<'_>, time: EventTime, time_source: TimeSource) -> Body {
@@ -137,7 +189,7 @@ impl Observer {
             }
             let caller = self.caller(&event.user_identity);
             let invocation = self.invocation(event, operation, time, time_source);
-            return Body::Call(Box::new(Call { invocation, caller }));
+            return Body::Call(Box::new(Call { invocation, caller, matched: Vec::new(), is_foreign: false }));
         }
         if let Some((access_key_id, grant)) = Grant::of(event, time) {
             return Body::Grant { access_key_id, grant: Box::new(grant) };
@@ -317,7 +369,7 @@ mod tests {
 
     fn observe(json: &str) -> Observation {
         let event = serde_json::from_str(json).expect("json");
-        Observer::new(Arc::default()).observe(&Decoded { event, envelope_time: None }, EventTime::from_unix(99))
+        Observer::new(Arc::default()).observe(&Decoded { event, envelope_time: None, text: None }, EventTime::from_unix(99))
     }
 
     #[test]

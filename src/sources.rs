@@ -13,6 +13,7 @@ use crate::config::Settings;
 use crate::glob;
 use crate::identity::Directory;
 use crate::policy::{Attached, Document, Notice, PolicyBook, ProfileTable, Roles};
+use crate::sigma::{self, RuleSet};
 
 /// Most files that one pattern may name.
 const FILES_MAX: usize = 2_000;
@@ -24,7 +25,7 @@ pub struct Sources {
     base: PathBuf,
     settings: Settings,
     /// State of the files before they were first read: what changes meanwhile is seen.
-    first: (Stamp, Stamp),
+    first: (Stamp, Stamp, Stamp),
 }
 
 /// State of the files at one moment: two that are equal mean that nothing changed.
@@ -40,17 +41,58 @@ pub struct Policies {
     pub notices: Vec<Notice>,
 }
 
+/// Deepest folder of rules.
+const RULE_DEPTH_MAX: usize = 8;
+
+/// Files of rules in `paths` (files, and folders at any depth), read, with their places. Relative paths begin at `base`.
+///
+/// # Errors
+/// Every path that names nothing, and every file that cannot be read.
+pub fn rule_files(paths: &[PathBuf], base: &Path) -> Result<(Vec<sigma::Source>, Vec<PathBuf>), Vec<String>> {
+    let (mut files, mut errors) = (Vec::new(), Vec::new());
+    for path in paths {
+        let place = base.join(path);
+        if !place.exists() {
+            errors.push(format!("{}: no such file or folder; name files of rules", place.display()));
+        }
+        collect_rules(&place, RULE_DEPTH_MAX, &mut files);
+    }
+    files.sort();
+    files.dedup();
+    let mut sources = Vec::new();
+    for path in &files {
+        match std::fs::read_to_string(path) {
+            Ok(text) => sources.push(sigma::Source { file: path.strip_prefix(base).unwrap_or(path).display().to_string(), text }),
+            Err(error) => errors.push(format!("{}: {error}; make it readable UTF-8", path.display())),
+        }
+    }
+    if errors.is_empty() { Ok((sources, files)) } else { Err(errors) }
+}
+
+fn collect_rules(path: &Path, depth: usize, files: &mut Vec<PathBuf>) {
+    if path.is_file() {
+        return files.push(path.to_owned());
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    for entry in entries.filter(|_| depth > 0) {
+        let is_rule = entry.extension().is_some_and(|ending| ending == "yml" || ending == "yaml");
+        if entry.is_dir() || is_rule {
+            collect_rules(&entry, depth - 1, files);
+        }
+    }
+}
+
 impl Sources {
     /// The files of `settings`, which were read from the file `config`.
     pub fn new(config: &Path, settings: &Settings) -> Self {
         let base = config.parent().unwrap_or(Path::new("")).to_owned();
         let mut sources = Self { base, settings: settings.clone(), first: Default::default() };
-        sources.first = (sources.directory_stamp(), sources.policy_stamp());
+        sources.first = (sources.directory_stamp(), sources.policy_stamp(), sources.rule_stamp());
         sources
     }
 
-    /// State of directory and policy files before they were first read.
-    pub fn first_stamps(&self) -> (Stamp, Stamp) {
+    /// State of directory, policy and rule files before they were first read.
+    pub fn first_stamps(&self) -> (Stamp, Stamp, Stamp) {
         self.first.clone()
     }
 
@@ -84,6 +126,22 @@ impl Sources {
         let text = std::fs::read_to_string(&path).map_err(|error| format!("{error}; correct [detect.token-spend] prices"));
         let table = text.and_then(|text| PriceTable::parse(&text).map_err(|error| error.to_string()));
         table.map(Some).map_err(|error| vec![format!("{}: {error}", path.display())])
+    }
+
+    /// Reads all rules; none where the configuration names none.
+    ///
+    /// # Errors
+    /// Every mistake in them, and every path that names no file.
+    pub fn rules(&self) -> Result<RuleSet, Vec<String>> {
+        let (sources, _) = rule_files(&self.settings.rule_paths.iter().map(PathBuf::from).collect::<Vec<_>>(), &self.base)?;
+        let set = sigma::load(&sources, self.settings.unknown_fields)
+            .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let settings = &self.settings.engine.detectors;
+        let is_known = |name: &&String| set.alerting().any(|rule| *rule.id == ***name || *rule.name == ***name);
+        let unknown = settings.rule_modes.keys().chain(settings.rule_suppressions.keys()).filter(|name| !is_known(name));
+        let errors: Vec<String> =
+            unknown.map(|name| format!("[rules]: there is no rule \"{name}\" that alerts; write its id or name")).collect();
+        if errors.is_empty() { Ok(set) } else { Err(errors) }
     }
 
     /// Reads all policy documents.
@@ -155,6 +213,14 @@ impl Sources {
     /// State of the directory file now.
     pub fn directory_stamp(&self) -> Stamp {
         Stamp(self.settings.directory_file.iter().map(|file| stamp(self.base.join(file))).collect())
+    }
+
+    /// State of the rule files now.
+    pub fn rule_stamp(&self) -> Stamp {
+        let mut files = Vec::new();
+        self.settings.rule_paths.iter().for_each(|path| collect_rules(&self.base.join(path), RULE_DEPTH_MAX, &mut files));
+        files.sort();
+        Stamp(files.into_iter().map(stamp).collect())
     }
 
     /// State of all policy files now.

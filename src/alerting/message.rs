@@ -99,7 +99,7 @@ fn attributes(alert: &Alert) -> Vec<(&'static str, String)> {
     };
     vec![
         ("severity", value(alert.severity.label())),
-        ("detector", value(alert.detector.label())),
+        ("detector", value(&alert.detector_name())),
         ("department", value(alert.department())),
         ("account", value(&alert.account)),
         ("region", value(&alert.region)),
@@ -109,7 +109,7 @@ fn attributes(alert: &Alert) -> Vec<(&'static str, String)> {
 
 fn text(alert: &Alert) -> String {
     let mut out = String::with_capacity(2_048);
-    let _ = writeln!(out, "{} {} ({})", alert.severity.label().to_ascii_uppercase(), alert.detector.label(), alert.status.label());
+    let _ = writeln!(out, "{} {} ({})", alert.severity.label().to_ascii_uppercase(), alert.detector_name(), alert.status.label());
     let _ = writeln!(out, "{}\n", clean(&alert.title));
     let _ = writeln!(out, "{}\n", clean(&alert.explanation));
     for (name, value) in rows(alert) {
@@ -170,6 +170,11 @@ fn rows(alert: &Alert) -> Vec<(&'static str, String)> {
     }
     row("Confidence", format!("{:?}", alert.confidence).to_ascii_lowercase());
     row("Techniques", alert.techniques.join(", "));
+    if let Some(rule) = &alert.rule {
+        row("Rule", clean(&format!("{} ({})", rule.name, rule.file)));
+        row("Next", clean(&rule.triage.join(" ")));
+        row("Read", clean(&rule.references.join(" ")));
+    }
     rows
 }
 
@@ -201,7 +206,7 @@ struct Content {
     text_type: &'static str,
     title: String,
     description: String,
-    next_steps: Vec<&'static str>,
+    next_steps: Vec<String>,
     keywords: Vec<String>,
 }
 
@@ -245,9 +250,10 @@ fn chatbot(alert: &Alert) -> String {
 }
 
 /// What to do, in the order in which to do it.
-fn next_steps(alert: &Alert) -> Vec<&'static str> {
+fn next_steps(alert: &Alert) -> Vec<String> {
     use crate::finding::DetectorId as D;
-    match alert.detector {
+    let steps = match alert.detector {
+        D::Sigma => return alert.rule.iter().flat_map(|rule| rule.triage.iter().map(|step| chat(step))).collect(),
         D::AccessDenied => vec![
             "Ask the person whether they made these calls; a stolen session tries what it does not know",
             "If not: revoke the role's sessions (AWSRevokeOlderSessions) and sign the user out in Cognito",
@@ -290,7 +296,8 @@ fn next_steps(alert: &Alert) -> Vec<&'static str> {
             "Find who holds the credential; deactivate the key if nobody does",
             "Undo changes of model access, logging or guardrails that nobody owns",
         ],
-    }
+    };
+    steps.into_iter().map(str::to_owned).collect()
 }
 
 /// Drops what could change how a line looks, and cuts it: control characters (line breaks become blanks),

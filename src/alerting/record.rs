@@ -1,5 +1,6 @@
 //! The alert itself, and its stable form as one line of JSON.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use crate::bedrock::{Denial, EventId, Model};
 use crate::finding::{Confidence, DetectorId, Digest128, Finding, Fingerprint, History, Severity, Who};
 use crate::identity::Department;
 use crate::policy::Verdict;
+use crate::sigma::Rule;
 use crate::time::{DAY, EventTime};
 
 /// Where an alert is in its life.
@@ -94,6 +96,8 @@ pub struct Alert {
     pub last_event: EventTime,
     /// MITRE ATT&CK technique ids.
     pub techniques: Vec<String>,
+    /// The rule, where a rule says it.
+    pub rule: Option<Arc<Rule>>,
 }
 
 impl Alert {
@@ -126,6 +130,7 @@ impl Alert {
             onset: finding.onset,
             last_event: finding.time,
             techniques: finding.techniques,
+            rule: finding.rule,
         }
     }
 
@@ -146,6 +151,14 @@ impl Alert {
         let old = self.who.spoken();
         self.title = self.title.replace(&old, name);
         self.explanation = self.explanation.replace(&old, name);
+    }
+
+    /// The detector's name; of a rule with its id: `sigma:…`.
+    pub fn detector_name(&self) -> Cow<'static, str> {
+        match &self.rule {
+            Some(rule) => format!("{}:{}", self.detector.label(), rule.id).into(),
+            None => self.detector.label().into(),
+        }
     }
 
     /// The department's name, or `unknown`.
@@ -169,7 +182,7 @@ struct Line<'a> {
     status: Status,
     possible_duplicate: bool,
     time: String,
-    detector: &'static str,
+    detector: Cow<'static, str>,
     rule: Option<&'a str>,
     severity: Severity,
     confidence: Confidence,
@@ -246,8 +259,8 @@ impl<'a> Line<'a> {
             status: alert.status,
             possible_duplicate: alert.possible_duplicate,
             time: alert.time.to_string(),
-            detector: alert.detector.label(),
-            rule: None,
+            detector: alert.detector_name(),
+            rule: alert.rule.as_ref().map(|rule| &*rule.name),
             severity: alert.severity,
             confidence: alert.confidence,
             title: &alert.title,

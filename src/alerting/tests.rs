@@ -42,6 +42,7 @@ fn finding(subject: &str, time: i64, severity: Severity) -> Finding {
         onset: time,
         time,
         techniques: vec![],
+        rule: None,
     }
 }
 

@@ -9,6 +9,10 @@ use crate::config::Settings;
 pub fn check(config: &Path) -> Result<Exit, Failure> {
     let Loaded { settings, sources, notices } = load(config)?;
     println!("{}: no mistakes", config.display());
+    let rules = settings.engine.rules.alerting().count();
+    if rules > 0 {
+        println!("{rules} rules that alert");
+    }
     for notice in &notices {
         println!("warning: {notice}");
     }
@@ -32,6 +36,7 @@ fn remarks(settings: &Settings) -> Vec<String> {
     remark(settings.streams.is_empty(), "no [[streams]]: `run` has nothing to read; `replay` and `warm` work");
     remark(settings.topics.is_empty(), "no [[topics]]: alerts are logged and shown on the page, and page nobody");
     remark(settings.engine.policy.is_empty(), "no [policy] documents and no [departments]: cross-department knows no model's owner");
+    remark(settings.rule_paths.is_empty(), "no [rules] paths: no Sigma rule is in use, the shipped pack neither");
     remark(
         settings.streams.iter().any(|stream| stream.arn.is_none()),
         "a stream has no arn: policies on the stream's ARN may refuse GetRecords",

@@ -18,19 +18,21 @@ pub struct Limits {
     pub inflated_bytes_max: usize,
     /// Most bytes of one event's JSON. CloudTrail itself stops at 256 KB (1 MB in Lake).
     pub event_bytes_max: usize,
+    /// Whether every event comes with the JSON that it was read from, for rules. Costs a second look at events in lists.
+    pub keep_text: bool,
 }
 
 impl Default for Limits {
     /// For Kinesis records: 32 MiB inflated, 1 MiB an event.
     fn default() -> Self {
-        Self { inflated_bytes_max: 32 << 20, event_bytes_max: 1 << 20 }
+        Self { inflated_bytes_max: 32 << 20, event_bytes_max: 1 << 20, keep_text: false }
     }
 }
 
 impl Limits {
     /// For files: CloudTrail writes up to 50 MB before compression, other tools write more.
     pub const fn for_files() -> Self {
-        Self { inflated_bytes_max: 1 << 30, event_bytes_max: 1 << 20 }
+        Self { inflated_bytes_max: 1 << 30, event_bytes_max: 1 << 20, keep_text: false }
     }
 }
 
@@ -110,6 +112,9 @@ pub struct Decoded<'a> {
     pub event: CloudTrailEvent<'a>,
     /// When the envelope says that it happened or was written; used only where the event has no time of its own.
     pub envelope_time: Option<EventTime>,
+    /// The JSON that it was read from, perhaps with EventBridge's envelope around it; of events in lists only where
+    /// [`Limits::keep_text`] asks for it.
+    pub text: Option<&'a str>,
 }
 
 /// What one record held.

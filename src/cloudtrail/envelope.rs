@@ -95,7 +95,7 @@ impl<'r, 's> Reader<'r, 's> {
             return self.refuse(Reason::EventTooLarge, format_args!("{} bytes", text.len()));
         }
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        if let Err(error) = (ItemSeed { reader: self, envelope_time: time }).deserialize(&mut deserializer) {
+        if let Err(error) = (ItemSeed { reader: self, envelope_time: time, text: Some(text) }).deserialize(&mut deserializer) {
             self.refuse(Reason::InvalidJson, error);
         }
     }
@@ -136,7 +136,7 @@ fn read_document<'t>(text: &'t str, reader: &mut Reader<'_, '_>) -> &'t str {
     }
     reader.measure_elements = document.len() > reader.limits.event_bytes_max;
     let mut deserializer = serde_json::Deserializer::from_str(document);
-    match (ItemSeed { reader, envelope_time: None }).deserialize(&mut deserializer) {
+    match (ItemSeed { reader, envelope_time: None, text: Some(document) }).deserialize(&mut deserializer) {
         Ok(()) if deserializer.end().is_ok() => behind,
         // Documents that follow each other on one line.
         Ok(()) => &text[document_length(document)..],
@@ -285,19 +285,21 @@ macro_rules! refuses_scalars {
 }
 
 /// Reads one object that is an event or any envelope of events, or a list of such objects.
-struct ItemSeed<'e, 'r, 's> {
+struct ItemSeed<'e, 'r, 's, 'de> {
     reader: &'e mut Reader<'r, 's>,
     envelope_time: Option<EventTime>,
+    /// The JSON that it is read from, where that is its alone.
+    text: Option<&'de str>,
 }
 
-impl<'de> DeserializeSeed<'de> for ItemSeed<'_, '_, '_> {
+impl<'de> DeserializeSeed<'de> for ItemSeed<'_, '_, '_, 'de> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for ItemSeed<'_, '_, '_> {
+impl<'de> Visitor<'de> for ItemSeed<'_, '_, '_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -306,14 +308,16 @@ impl<'de> Visitor<'de> for ItemSeed<'_, '_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let reader = self.reader;
-        let mut item = Decoded { envelope_time: self.envelope_time, ..Decoded::default() };
+        let mut item = Decoded { envelope_time: self.envelope_time, text: self.text, ..Decoded::default() };
         let mut envelope = EnvelopeKeys::default();
         let (mut is_container, mut has_detail) = (false, false);
         while let Some(key) = map.next_key::<Text<'de>>()? {
             match key.as_str() {
                 "Records" | "logEvents" | "Events" => {
                     is_container = true;
-                    map.next_value_seed(ListSeed { reader })?;
+                    // The others have the text of each event as a string.
+                    let wants_text = key.as_str() == "Records" && reader.limits.keep_text;
+                    map.next_value_seed(ListSeed { reader, wants_text })?;
                 }
                 "message" | "CloudTrailEvent" => {
                     is_container = true;
@@ -344,7 +348,8 @@ impl<'de> Visitor<'de> for ItemSeed<'_, '_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
-        ListSeed { reader: self.reader }.visit_seq(seq)
+        let wants_text = self.reader.limits.keep_text;
+        ListSeed { reader: self.reader, wants_text }.visit_seq(seq)
     }
 
     /// A text may be the JSON of an event.
@@ -370,6 +375,8 @@ impl EnvelopeKeys<'_> {
 /// Reads a list of items.
 struct ListSeed<'e, 'r, 's> {
     reader: &'e mut Reader<'r, 's>,
+    /// Whether elements are events whose own text is needed.
+    wants_text: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for ListSeed<'_, '_, '_> {
@@ -393,12 +400,12 @@ impl<'de> Visitor<'de> for ListSeed<'_, '_, '_> {
             return super::lenient::drain(seq);
         }
         reader.depth += 1;
-        if reader.measure_elements {
+        if reader.measure_elements || self.wants_text {
             while let Some(element) = seq.next_element::<&RawValue>()? {
                 reader.read_alone(element.get(), None);
             }
         } else {
-            while seq.next_element_seed(ItemSeed { reader, envelope_time: None })?.is_some() {}
+            while seq.next_element_seed(ItemSeed { reader, envelope_time: None, text: None })?.is_some() {}
         }
         reader.depth -= 1;
         Ok(())
@@ -444,7 +451,7 @@ impl<'de> Visitor<'de> for MessageSeed<'_, '_, '_> {
 
     /// Some forwarders unpack the message into an object.
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        ItemSeed { reader: self.reader, envelope_time: self.time }.visit_map(map)
+        ItemSeed { reader: self.reader, envelope_time: self.time, text: None }.visit_map(map)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {

@@ -34,7 +34,8 @@ impl Outbox {
 
     /// Whether an alert is to be sent to anybody. Staged detectors page nobody.
     pub(super) fn is_sent(&self, alert: &Alert) -> bool {
-        self.detectors.mode(alert.detector) == Mode::Page && self.topics.iter().any(|(topic, _)| alert.severity >= topic.severity_min)
+        let mode = alert.rule.as_ref().map_or_else(|| self.detectors.mode(alert.detector), |rule| self.detectors.rule_mode(rule));
+        mode == Mode::Page && self.topics.iter().any(|(topic, _)| alert.severity >= topic.severity_min)
     }
 
     /// Hands an alert to its topics.

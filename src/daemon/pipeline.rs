@@ -1,6 +1,7 @@
 //! The one owner of the engine: takes deliveries in, journals and sends what is decided, commits.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kinesis_lease::{Checkpoint, Delivery, Manifest, Record, ShardKey};
@@ -15,6 +16,7 @@ use crate::config::Settings;
 use crate::engine::{Engine, InputId, Report};
 use crate::identity::Directory;
 use crate::observation::Observer;
+use crate::sigma::RuleSet;
 use crate::snapshot::Snapshot;
 use crate::sns::{Published, RetryClass};
 use crate::sources::Policies;
@@ -40,7 +42,7 @@ pub(super) struct Pipeline {
     state: StateFolder,
     manifest: Manifest,
     clock: Clock,
-    metrics: std::sync::Arc<Metrics>,
+    metrics: Arc<Metrics>,
     outcome: Outcome,
     /// Shards that are being read.
     shards: BTreeMap<ShardKey, InputId>,
@@ -72,10 +74,10 @@ impl Pipeline {
         state: StateFolder,
         manifest: Manifest,
         clock: Clock,
-        metrics: std::sync::Arc<Metrics>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let mut pipeline = Self {
-            decoder: Decoder::new(Limits::default()),
+            decoder: Decoder::new(Limits { keep_text: !settings.engine.rules.is_empty(), ..Limits::default() }),
             observer: crate::cli::observer(settings),
             engine,
             outbox,
@@ -151,7 +153,7 @@ impl Pipeline {
     /// for the slowest shard, not only for those that have spoken.
     fn open_inputs(&mut self) {
         let leases = &self.manifest.checkpoints;
-        let is_over = |stream: &std::sync::Arc<str>, parent: &std::sync::Arc<str>| {
+        let is_over = |stream: &Arc<str>, parent: &Arc<str>| {
             leases.get(&ShardKey::new(stream.clone(), parent.clone())).is_none_or(|lease| lease.checkpoint == Checkpoint::ShardEnd)
         };
         for (shard, lease) in leases {
@@ -321,7 +323,7 @@ impl Pipeline {
             now: self.clock.now().0,
             is_ready: !self.shards.is_empty(),
             troubles: self.troubles.keys().cloned().collect(),
-            policy: std::sync::Arc::clone(self.engine.policy()),
+            policy: Arc::clone(self.engine.policy()),
         });
         Ok(())
     }
@@ -341,7 +343,7 @@ impl Pipeline {
     /// Why it is not used.
     pub(super) fn use_directory(&mut self, directory: Directory) -> Result<(), Vec<String>> {
         let people = directory.people();
-        self.engine.set_directory(std::sync::Arc::new(directory), self.clock.now()).map_err(|refused| vec![refused.to_string()])?;
+        self.engine.set_directory(Arc::new(directory), self.clock.now()).map_err(|refused| vec![refused.to_string()])?;
         self.metrics.count(MetricName::Reloads, &["directory", "used"], 1);
         tracing::info!(people, "the directory changed and is in use");
         Ok(())
@@ -354,6 +356,17 @@ impl Pipeline {
         self.metrics.count(MetricName::Reloads, &["policy", "used"], 1);
         tracing::info!(documents, "the policy documents changed and are in use");
         policies.notices.iter().for_each(|notice| tracing::warn!(%notice, "a policy is not understood in part"));
+    }
+
+    /// Uses rules that were read again.
+    pub(super) fn use_rules(&mut self, rules: RuleSet) {
+        let rules = Arc::new(rules);
+        let alerting = rules.alerting().count();
+        self.decoder = Decoder::new(Limits { keep_text: !rules.is_empty(), ..Limits::default() });
+        self.observer.set_rules(Arc::clone(&rules));
+        self.engine.set_rules(rules);
+        self.metrics.count(MetricName::Reloads, &["rules", "used"], 1);
+        tracing::info!(alerting, "the rules changed and are in use");
     }
 
     /// A changed file is broken: the one before it stays in use.

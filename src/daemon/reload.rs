@@ -1,4 +1,4 @@
-//! Reads directory and policy files again when they change. A broken file is told and not used: what was read before it
+//! Reads directory, policy and rule files again when they change, and at once on SIGHUP. A broken file is told and not used: what was read before it
 //! stays.
 //!
 //! A change counts when two looks have seen the same files: whoever copies a folder file by file, or writes a large file
@@ -42,13 +42,21 @@ pub(super) struct Reload {
     sources: Sources,
     directory: Watched,
     policy: Watched,
+    rules: Watched,
 }
 
 impl Reload {
     /// Watches the files of `sources` from when they were first read.
     pub(super) fn new(sources: Sources) -> Self {
-        let (directory, policy) = sources.first_stamps();
-        Self { sources, directory: Watched::new(directory), policy: Watched::new(policy) }
+        let (directory, policy, rules) = sources.first_stamps();
+        Self { sources, directory: Watched::new(directory), policy: Watched::new(policy), rules: Watched::new(rules) }
+    }
+
+    /// Somebody says that the files are whole now: what has changed is read at the next look, without a second one.
+    pub(super) fn hurry(&mut self) {
+        self.directory.seen = self.sources.directory_stamp();
+        self.policy.seen = self.sources.policy_stamp();
+        self.rules.seen = self.sources.rule_stamp();
     }
 
     /// Looks whether anything changed, and gives it to the pipeline.
@@ -71,7 +79,17 @@ impl Reload {
             };
             tell(pipeline, "policy", self.policy.refused.as_deref());
         }
-        for (file, watched) in [("directory", &self.directory), ("policy", &self.policy)] {
+        if self.rules.has_settled(self.sources.rule_stamp()) {
+            self.rules.refused = match self.sources.rules() {
+                Ok(rules) => {
+                    pipeline.use_rules(rules);
+                    None
+                }
+                Err(errors) => Some(errors),
+            };
+            tell(pipeline, "rules", self.rules.refused.as_deref());
+        }
+        for (file, watched) in [("directory", &self.directory), ("policy", &self.policy), ("rules", &self.rules)] {
             if watched.refused.is_some() {
                 pipeline.keep_refused(file);
             }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::baselines::{Baselines, BaselinesImage};
 use super::inputs::Inputs;
 use super::joining::JoiningImage;
+use super::rules::RulesImage;
 use super::verdicts::VerdictShare;
 use super::waiting::{Held, PairsImage};
 use super::worker::{self, WorkersImage};
@@ -30,6 +31,7 @@ pub struct EngineImage {
     verdicts: VerdictShare,
     workers: WorkersImage,
     baselines: BaselinesImage,
+    rules: RulesImage,
     closed_day: i64,
     alerting: AlertingImage,
 }
@@ -48,6 +50,7 @@ impl Engine {
             verdicts: self.verdicts.clone(),
             workers: worker::image(&self.workers),
             baselines: self.baselines.image(),
+            rules: self.rules.image(),
             closed_day: self.closed_day,
             alerting: self.alerting.image(),
         }
@@ -70,6 +73,7 @@ impl Engine {
         engine.verdicts = image.verdicts;
         worker::restore(&mut engine.workers, image.workers);
         engine.baselines = Baselines::restore(engine.settings.detectors.spike.clone(), image.baselines);
+        engine.rules.restore(image.rules);
         engine.closed_day = image.closed_day;
         engine.alerting.restore(image.alerting);
         engine

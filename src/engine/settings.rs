@@ -6,6 +6,7 @@ use crate::alerting::AlertSettings;
 use crate::detect::DetectorSettings;
 use crate::identity::{Directory, IdentitySettings};
 use crate::policy::PolicyBook;
+use crate::sigma::{RuleFacts, RuleSet};
 use crate::time::{HOUR, MINUTE};
 
 /// Settings of an engine. Times in seconds of event time.
@@ -47,6 +48,10 @@ pub struct EngineSettings {
     pub detectors: DetectorSettings,
     /// Life cycle of alerts.
     pub alerts: AlertSettings,
+    /// The rules.
+    pub rules: Arc<RuleSet>,
+    /// For tests of rules: what geophone would have found out.
+    pub assumed_facts: Option<RuleFacts>,
 }
 
 impl Default for EngineSettings {
@@ -70,6 +75,8 @@ impl Default for EngineSettings {
             keep_calls: false,
             detectors: DetectorSettings::default(),
             alerts: AlertSettings::default(),
+            rules: Arc::default(),
+            assumed_facts: None,
         }
     }
 }

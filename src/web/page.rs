@@ -85,7 +85,7 @@ fn article(out: &mut String, alert: &Alert) {
          <span class=dim>{events}, {} to {} · from {} · incident <code>{}</code></span></p></article>",
         escape(&alert.title),
         escape(&alert.explanation),
-        alert.detector.label(),
+        escape(&alert.detector_name()),
         escape(alert.department()),
         alert.onset,
         alert.last_event,

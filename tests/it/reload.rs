@@ -76,3 +76,31 @@ async fn grants_of_the_past_and_files_that_change_are_used() {
     let (status, _, log) = daemon.stop().await;
     assert!(status.success(), "{log}");
 }
+
+const RULE: &str = "title: Claude asked\nid: 00000000-0000-4000-8000-0000000000aa\nname: claude_asked\nlogsource: {product: aws, service: cloudtrail}\n\
+detection:\n    call: {eventName: Nothing}\n    condition: call\nlevel: high\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_change_at_once_on_sighup_and_broken_ones_are_refused() {
+    let stage = Stage::new(1).await;
+    stage.configure("[rules]\npaths = [\"rules\"]\n");
+    stage.write("rules/claude.yml", RULE);
+    let daemon = stage.daemon().await;
+    stage.put(&[("a".to_owned(), wire::eventbridge(&records::granted("ASIAADA0001", 1, records::now() - 5)))]).await;
+    daemon.until("geophone_events_total", "", 1.0).await;
+
+    // What is broken is told with file and line, and the rules before it stay.
+    stage.write("rules/claude.yml", &RULE.replace("eventName", "EventName"));
+    daemon.ask_to_reload();
+    daemon.until("geophone_reloads_total", "file=\"rules\",outcome=\"refused\"", 1.0).await;
+    assert!(daemon.log().contains("claude.yml:6: CloudTrail has no field"), "{}", daemon.log());
+
+    stage.write("rules/claude.yml", &RULE.replace("Nothing", "[InvokeModel, Converse]"));
+    daemon.ask_to_reload();
+    daemon.until("geophone_reloads_total", "file=\"rules\",outcome=\"used\"", 1.0).await;
+    stage.put(&[("b".to_owned(), wire::eventbridge(&records::granted("ASIAADA0001", 2, records::now() - 1)))]).await;
+    let is_rule = |alert: &Value| alert["detector"] == "sigma:00000000-0000-4000-8000-0000000000aa" && alert["rule"] == "claude_asked";
+    stage.sns.until("a page of the rule", |all| all.iter().any(|message| is_rule(&message.alert()))).await;
+    let (status, _, log) = daemon.stop().await;
+    assert!(status.success(), "{log}");
+}

@@ -154,8 +154,17 @@ impl Daemon {
 
     /// SIGTERM.
     pub fn ask_to_stop(&self) {
+        self.signal("-TERM");
+    }
+
+    /// SIGHUP.
+    pub fn ask_to_reload(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
         // The standard library only knows SIGKILL. The child is not waited for yet, so its id is still its own.
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill(1)");
+        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill(1)");
         assert!(status.success());
     }
 

@@ -1,0 +1,418 @@
+//! Correlations: how often, how many different, in which order, or not at all, within a window of event time.
+//!
+//! Each group of a correlation remembers its occurrences by second. A late event lands where it belongs, and every window
+//! that it is in is looked at again; an event without a field to group by, or to count, belongs to no group. It is told
+//! when a group crosses into what the rule describes, and not again before it has left it.
+//!
+//! **Invariants:** never a clock; the caller has dropped repeated events; work per event is O(log n) amortised, however hot
+//! a group is; groups, occurrences and what waits are bounded, and what is forgotten is counted.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{Xxh3Builder, xxh3_64};
+
+use super::event::RuleFacts;
+use super::rules::{Correlation, CorrelationKind, RuleMatch, RuleSet, text_of};
+use crate::bedrock::EventId;
+use crate::time::EventTime;
+
+/// Most occurrences of a group: beyond it the oldest go.
+const OCCURRENCES_MAX: usize = 4_096;
+/// Event ids that a group keeps for the alert.
+const IDS_MAX: usize = 20;
+/// Most absences that wait for their time.
+const WAITING_MAX: usize = 100_000;
+
+/// Limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CorrelatorLimits {
+    /// Most groups of all correlations together.
+    pub groups_max: usize,
+    /// How late an event may come and still change a window, in seconds.
+    pub slack: i64,
+}
+
+impl Default for CorrelatorLimits {
+    fn default() -> Self {
+        Self { groups_max: 100_000, slack: 1_800 }
+    }
+}
+
+/// A group of a correlation.
+type Key = (Arc<str>, Box<str>);
+
+/// What a group remembers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Group {
+    /// By second and value: how often. The value is a hash, or the place of the rule.
+    occurrences: BTreeMap<(EventTime, u64), u32>,
+    /// The newest occurrence.
+    newest: EventTime,
+    /// In the window that ends with the newest: occurrences by value, and all.
+    live: HashMap<u64, u32, Xxh3Builder>,
+    total: u64,
+    /// Where that window begins.
+    live_from: EventTime,
+    /// For sequences: the latest start of one whose first n+1 rules have matched.
+    starts: Vec<Option<EventTime>>,
+    /// Whether the newest window is what the rule describes.
+    is_inside: bool,
+    /// End of the last window that was told.
+    told: Option<EventTime>,
+    ids: Vec<EventId>,
+}
+
+/// A first rule that has matched and waits for the second.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Waiting<P> {
+    key: Key,
+    since: EventTime,
+    payload: P,
+}
+
+/// A correlation that holds.
+#[derive(Clone, Debug)]
+pub struct Fired<P> {
+    /// Its place in the set.
+    pub correlation: u32,
+    /// What the group is called: the values that its events share.
+    pub group: Box<str>,
+    /// How many events, or different values.
+    pub count: u64,
+    /// When it began.
+    pub onset: EventTime,
+    /// Events of it.
+    pub ids: Vec<EventId>,
+    /// What came with the event of an absence; it is long gone by now.
+    pub payload: Option<P>,
+}
+
+/// All groups of all correlations. `P` is what must be known of an event when it turns out that nothing followed it.
+#[derive(Clone, Debug)]
+pub struct Correlator<P> {
+    groups: HashMap<Key, Group>,
+    waiting: BTreeMap<(EventTime, u64), Waiting<P>>,
+    next: u64,
+    limits: CorrelatorLimits,
+    last_sweep: EventTime,
+    /// Groups, occurrences and waiting events that were forgotten for want of room.
+    pub evicted: u64,
+}
+
+/// What a snapshot keeps.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CorrelatorImage<P> {
+    groups: Vec<(Key, Group)>,
+    waiting: Vec<((EventTime, u64), Waiting<P>)>,
+}
+
+impl<P> Default for CorrelatorImage<P> {
+    fn default() -> Self {
+        Self { groups: Vec::new(), waiting: Vec::new() }
+    }
+}
+
+/// An event that matches a rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Occurrence<'a> {
+    /// The match.
+    pub found: &'a RuleMatch,
+    /// What geophone knows of it.
+    pub facts: &'a RuleFacts,
+    /// When it happened.
+    pub time: EventTime,
+    /// Its id.
+    pub id: Option<&'a EventId>,
+}
+
+impl<P: Clone> Correlator<P> {
+    /// Nothing remembered.
+    pub fn new(limits: CorrelatorLimits) -> Self {
+        Self { groups: HashMap::new(), waiting: BTreeMap::new(), next: 0, limits, last_sweep: EventTime::MIN, evicted: 0 }
+    }
+
+    /// Groups that are remembered.
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// Takes an occurrence of a rule into one correlation that it feeds, at its `place` there.
+    pub fn feed(
+        &mut self,
+        set: &RuleSet,
+        (number, place): (u32, u32),
+        occurrence: &Occurrence<'_>,
+        payload: impl FnOnce() -> P,
+        out: &mut Vec<Fired<P>>,
+    ) {
+        let Some(correlation) = set.correlations().get(number as usize) else { return };
+        let Occurrence { found, facts, time, id } = *occurrence;
+        let text = |field: &String| text_of(&found.fields, facts, field);
+        let parts: Option<Vec<String>> =
+            correlation.group_by.get(place as usize).map_or(Some(Vec::new()), |fields| fields.iter().map(text).collect());
+        // An absent field is no value that events could share.
+        let Some(parts) = parts else { return };
+        let value = match &correlation.field {
+            Some(field) => match text(field) {
+                Some(value) => xxh3_64(value.as_bytes()),
+                None => return,
+            },
+            None if correlation.kind == CorrelationKind::EventCount => 0,
+            None => u64::from(place),
+        };
+        let key: Key = (Arc::clone(&correlation.rule.id), parts.join(", ").into());
+        self.make_room(&key);
+        let group = self.groups.entry(key.clone()).or_insert_with(|| Group::starting(time, correlation));
+        if time < group.newest.plus(-correlation.timespan - self.limits.slack) {
+            return;
+        }
+        if let Some(id) = id
+            && group.ids.len() < IDS_MAX
+        {
+            group.ids.push(id.clone());
+        }
+        if correlation.kind == CorrelationKind::Absence {
+            group.remember(time, value);
+            if place == 0 && self.waiting.len() < WAITING_MAX {
+                self.waiting.insert((time.plus(correlation.timespan), self.next), Waiting { key, since: time, payload: payload() });
+                self.next += 1;
+            } else if place == 0 {
+                self.evicted += 1;
+            }
+            return;
+        }
+        let (found, dropped) = match correlation.kind {
+            CorrelationKind::TemporalOrdered => group.sequence(correlation, time, value),
+            CorrelationKind::EventCount | CorrelationKind::ValueCount | CorrelationKind::Temporal | CorrelationKind::Absence => {
+                group.count(correlation, time, value)
+            }
+        };
+        self.evicted += dropped;
+        if let Some((onset, count)) = found {
+            let ids = std::mem::take(&mut group.ids);
+            out.push(Fired { correlation: number, group: key.1, count, onset, ids, payload: None });
+        }
+    }
+
+    /// Moves time on: what was to follow has not, and groups that are over are forgotten.
+    pub fn handle_time(&mut self, set: &RuleSet, watermark: EventTime, out: &mut Vec<Fired<P>>) {
+        while let Some(entry) = self.waiting.first_entry().filter(|entry| entry.key().0 < watermark) {
+            let Waiting { key, since, payload } = entry.remove();
+            let Some((number, correlation)) = set
+                .correlations()
+                .iter()
+                .enumerate()
+                .find(|(_, correlation)| correlation.rule.id == key.0)
+                .map(|(number, found)| (number as u32, found))
+            else {
+                continue;
+            };
+            let Some(group) = self.groups.get_mut(&key) else { continue };
+            let is_followed =
+                group.occurrences.range((since, 0)..=(since.plus(correlation.timespan), u64::MAX)).any(|((_, place), _)| *place == 1);
+            let is_told = group.told.is_some_and(|told| since.since(told) <= correlation.timespan);
+            if !is_followed && !is_told {
+                group.told = Some(since);
+                let ids = std::mem::take(&mut group.ids);
+                out.push(Fired { correlation: number, group: key.1, count: 1, onset: since, ids, payload: Some(payload) });
+            }
+        }
+        if watermark.since(self.last_sweep) >= 60 {
+            self.last_sweep = watermark;
+            let longest: HashMap<&Arc<str>, i64> = set.correlations().iter().map(|found| (&found.rule.id, found.timespan)).collect();
+            let slack = self.limits.slack;
+            self.groups
+                .retain(|(rule, _), group| longest.get(rule).is_some_and(|timespan| group.newest.plus(2 * timespan + slack) >= watermark));
+        }
+    }
+
+    /// Makes room for one more group: the tenth that is quiet for longest goes at once, so that it is rarely done.
+    fn make_room(&mut self, key: &Key) {
+        if self.groups.len() < self.limits.groups_max || self.groups.contains_key(key) {
+            return;
+        }
+        let mut times: Vec<(EventTime, Key)> = self.groups.iter().map(|(key, group)| (group.newest, key.clone())).collect();
+        times.sort_unstable();
+        let going = (times.len() / 10).max(1);
+        self.evicted += going as u64;
+        for (_, key) in times.into_iter().take(going) {
+            self.groups.remove(&key);
+        }
+    }
+
+    /// What a snapshot keeps.
+    pub fn image(&self) -> CorrelatorImage<P> {
+        let mut groups: Vec<(Key, Group)> = self.groups.iter().map(|(key, group)| (key.clone(), group.clone())).collect();
+        groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        CorrelatorImage { groups, waiting: self.waiting.iter().map(|(at, waiting)| (*at, waiting.clone())).collect() }
+    }
+
+    /// Goes on from what a snapshot kept.
+    pub fn restore(&mut self, image: CorrelatorImage<P>) {
+        self.groups = image.groups.into_iter().collect();
+        self.waiting = image.waiting.into_iter().collect();
+        self.next = self.waiting.keys().map(|(_, order)| order + 1).max().unwrap_or(0);
+    }
+}
+
+impl Group {
+    fn starting(time: EventTime, correlation: &Correlation) -> Self {
+        let places = if correlation.kind == CorrelationKind::TemporalOrdered { correlation.rules.len() } else { 0 };
+        Self {
+            occurrences: BTreeMap::new(),
+            newest: time,
+            live: HashMap::default(),
+            total: 0,
+            live_from: EventTime::MIN,
+            starts: vec![None; places],
+            is_inside: false,
+            told: None,
+            ids: Vec::new(),
+        }
+    }
+
+    /// Notes an occurrence; `true` where the second had none of this value.
+    fn remember(&mut self, time: EventTime, value: u64) -> bool {
+        self.newest = self.newest.max(time);
+        let count = self.occurrences.entry((time, value)).or_default();
+        *count = count.saturating_add(1);
+        let is_new = *count == 1;
+        if self.occurrences.len() > OCCURRENCES_MAX {
+            self.occurrences.pop_first();
+        }
+        is_new
+    }
+
+    /// Counts and values: onset and number where the group crosses into what is described, and occurrences dropped.
+    fn count(&mut self, correlation: &Correlation, time: EventTime, value: u64) -> (Option<(EventTime, u64)>, u64) {
+        let was_newest = time >= self.newest;
+        self.newest = self.newest.max(time);
+        let count = self.occurrences.entry((time, value)).or_default();
+        *count = count.saturating_add(1);
+        let from = self.newest.plus(-correlation.timespan);
+        // Seconds that have left the window.
+        if from > self.live_from {
+            let left: Vec<(u64, u32)> =
+                self.occurrences.range((self.live_from, 0)..(from, 0)).map(|((_, value), count)| (*value, *count)).collect();
+            for (left_value, left_count) in left {
+                self.leave(left_value, left_count);
+            }
+            self.live_from = from;
+        }
+        if time >= self.live_from {
+            *self.live.entry(value).or_default() += 1;
+            self.total += 1;
+        }
+        let dropped = self.drop_oldest();
+        let describes = |number: u64| (correlation.at_least..=correlation.at_most).contains(&number);
+        let needed = |number: u64| match correlation.kind {
+            CorrelationKind::Temporal => number >= correlation.rules.len() as u64,
+            CorrelationKind::EventCount | CorrelationKind::ValueCount | CorrelationKind::TemporalOrdered | CorrelationKind::Absence => {
+                describes(number)
+            }
+        };
+        let number = if correlation.kind == CorrelationKind::EventCount { self.total } else { self.live.len() as u64 };
+        let inside = needed(number);
+        let crosses = inside && !self.is_inside;
+        self.is_inside = inside;
+        if crosses {
+            self.told = Some(self.newest);
+            return (Some((self.first_of(from), number)), dropped);
+        }
+        if was_newest || inside {
+            return (None, dropped);
+        }
+        (self.past_window(correlation, time, &needed), dropped)
+    }
+
+    /// Takes occurrences out of the newest window.
+    fn leave(&mut self, value: u64, count: u32) {
+        if let Some(live) = self.live.get_mut(&value) {
+            self.total = self.total.saturating_sub(u64::from(count.min(*live)));
+            *live = live.saturating_sub(count);
+            if *live == 0 {
+                self.live.remove(&value);
+            }
+        }
+    }
+
+    fn drop_oldest(&mut self) -> u64 {
+        if self.occurrences.len() <= OCCURRENCES_MAX {
+            return 0;
+        }
+        let Some(((time, value), count)) = self.occurrences.pop_first() else { return 0 };
+        if time >= self.live_from {
+            self.leave(value, count);
+        }
+        u64::from(count)
+    }
+
+    /// A late event may complete a window that ended before the newest.
+    fn past_window(&mut self, correlation: &Correlation, time: EventTime, needed: &impl Fn(u64) -> bool) -> Option<(EventTime, u64)> {
+        let ends: Vec<EventTime> =
+            self.occurrences.range((time, 0)..=(time.plus(correlation.timespan), u64::MAX)).map(|((end, _), _)| *end).collect();
+        for end in ends {
+            let from = end.plus(-correlation.timespan);
+            let (mut total, mut values) = (0u64, std::collections::HashSet::new());
+            for ((_, value), count) in self.occurrences.range((from, 0)..=(end, u64::MAX)) {
+                total += u64::from(*count);
+                values.insert(*value);
+            }
+            let number = if correlation.kind == CorrelationKind::EventCount { total } else { values.len() as u64 };
+            let is_told = self.told.is_some_and(|told| end.since(told).abs() <= correlation.timespan);
+            if needed(number) && !is_told {
+                self.told = Some(end);
+                return Some((self.first_of(from), number));
+            }
+        }
+        None
+    }
+
+    fn first_of(&self, from: EventTime) -> EventTime {
+        self.occurrences.range((from, 0)..).next().map_or(self.newest, |((time, _), _)| *time)
+    }
+
+    /// Sequences: the start of one that is complete now, and occurrences dropped.
+    fn sequence(&mut self, correlation: &Correlation, time: EventTime, place: u64) -> (Option<(EventTime, u64)>, u64) {
+        let is_in_order = self.occurrences.is_empty() || time > self.newest;
+        if !self.remember(time, place) {
+            return (None, 0);
+        }
+        let mut complete = None;
+        if is_in_order {
+            complete = self.step(correlation, time, place);
+        } else {
+            // Late, or in a second with others, whose order nobody knows: all of it once more.
+            self.starts.iter_mut().for_each(|start| *start = None);
+            let all: Vec<(EventTime, u64)> = self.occurrences.keys().copied().collect();
+            for (time, place) in all {
+                complete = self.step(correlation, time, place).or(complete);
+            }
+        }
+        let found = complete.filter(|(_, end)| self.told.is_none_or(|told| end.since(told).abs() > correlation.timespan));
+        let told = found.map(|(start, end)| {
+            self.told = Some(end);
+            (start, correlation.rules.len() as u64)
+        });
+        (told, 0)
+    }
+
+    /// One more of a sequence; its start and end where it is complete.
+    fn step(&mut self, correlation: &Correlation, time: EventTime, place: u64) -> Option<(EventTime, EventTime)> {
+        let place = place as usize;
+        let start = match place.checked_sub(1) {
+            None => Some(time),
+            Some(before) => self.starts.get(before).copied().flatten().filter(|start| time.since(*start) <= correlation.timespan),
+        }?;
+        let kept = self.starts.get_mut(place)?;
+        *kept = (*kept).max(Some(start));
+        (place + 1 == correlation.rules.len()).then_some((start, time))
+    }
+}

@@ -1,0 +1,237 @@
+//! A set of rules, and what it says about an event.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rsigma_eval::event::EventValue;
+use rsigma_eval::{CompiledRule, Event, evaluate_rule};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::event::{Kept, OWN, RuleFacts, SigmaEvent};
+use super::index::RuleIndex;
+use crate::severity::Severity;
+
+/// What people need to know of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Its id, a UUID.
+    pub id: Arc<str>,
+    /// The name by which correlations and configuration call it; the id where it has none.
+    pub name: Arc<str>,
+    /// A few words.
+    pub title: String,
+    /// What it means.
+    pub description: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// ATT&CK and ATLAS techniques.
+    pub techniques: Vec<String>,
+    /// Where to read on.
+    pub references: Vec<String>,
+    /// What to do at three in the morning.
+    pub triage: Vec<String>,
+    /// What else may raise it.
+    pub false_positives: Vec<String>,
+    /// The file that it is in.
+    pub file: String,
+}
+
+/// What happens where a rule matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It is told.
+    Alert,
+    /// It only feeds correlations.
+    Feed,
+    /// Both.
+    AlertAndFeed,
+}
+
+impl Action {
+    /// Whether it is told.
+    pub const fn alerts(self) -> bool {
+        matches!(self, Self::Alert | Self::AlertAndFeed)
+    }
+}
+
+/// A rule about one event.
+#[derive(Debug)]
+pub struct Single {
+    /// What people need to know.
+    pub rule: Arc<Rule>,
+    pub(super) compiled: CompiledRule,
+    /// What happens where it matches.
+    pub action: Action,
+    /// Fields of the record that correlations and late questions need.
+    pub(super) keeps: Vec<String>,
+    /// Whether its detection asks for fields of geophone: then it is answered when it is known whose call it was.
+    pub asks_own: bool,
+}
+
+/// A kind of correlation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CorrelationKind {
+    /// So many events.
+    EventCount,
+    /// So many different values of a field.
+    ValueCount,
+    /// All rules, in any order.
+    Temporal,
+    /// All rules, in their order.
+    TemporalOrdered,
+    /// The first rule and not the second after it. An extension of ours.
+    Absence,
+}
+
+/// A correlation of rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Correlation {
+    /// What people need to know.
+    pub rule: Arc<Rule>,
+    /// The kind.
+    pub kind: CorrelationKind,
+    /// The rules, by their place in the set, in the order in which they are written.
+    pub rules: Vec<u32>,
+    /// For each of these rules the fields by which events are grouped.
+    pub group_by: Vec<Vec<String>>,
+    /// The field whose values are counted.
+    pub field: Option<String>,
+    /// Length of the window in seconds.
+    pub timespan: i64,
+    /// From how many on.
+    pub at_least: u64,
+    /// And to how many.
+    pub at_most: u64,
+}
+
+impl Correlation {
+    /// Whether events are grouped, or counted, by a field of geophone: then it waits until it is known whose call it was.
+    pub fn asks_own(&self) -> bool {
+        self.group_by.iter().flatten().chain(&self.field).any(|field| field.starts_with(OWN))
+    }
+}
+
+/// That a rule matches an event, or may match it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleMatch {
+    /// The rule's id: numbers change when rules are loaded anew.
+    pub rule: Arc<str>,
+    /// Fields of the record that are needed later.
+    pub fields: Map<String, Value>,
+    /// Whether it is not certain yet: the rule asks for fields of geophone.
+    pub is_open: bool,
+}
+
+/// All rules.
+#[derive(Debug, Default)]
+pub struct RuleSet {
+    pub(super) singles: Vec<Single>,
+    pub(super) correlations: Vec<Correlation>,
+    pub(super) index: RuleIndex,
+    pub(super) by_id: HashMap<Arc<str>, u32>,
+    /// For each rule the correlations that it feeds, and its place in them.
+    pub(super) feeds: Vec<Vec<(u32, u32)>>,
+}
+
+impl RuleSet {
+    /// Rules about single events, in the order of the files.
+    pub fn singles(&self) -> &[Single] {
+        &self.singles
+    }
+
+    /// Correlations, in the order of the files.
+    pub fn correlations(&self) -> &[Correlation] {
+        &self.correlations
+    }
+
+    /// Whether there are no rules.
+    pub const fn is_empty(&self) -> bool {
+        self.singles.is_empty()
+    }
+
+    /// Every rule that can raise an alert.
+    pub fn alerting(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        let singles = self.singles.iter().filter(|single| single.action.alerts()).map(|single| &single.rule);
+        singles.chain(self.correlations.iter().map(|correlation| &correlation.rule))
+    }
+
+    /// The rule of this id about single events, and its number.
+    pub fn single(&self, id: &str) -> Option<(u32, &Single)> {
+        let number = *self.by_id.get(id)?;
+        self.singles.get(number as usize).map(|single| (number, single))
+    }
+
+    /// The correlations that a rule feeds, and its place in them.
+    pub fn feeds(&self, number: u32) -> &[(u32, u32)] {
+        self.feeds.get(number as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Rules that match an event, or may match it once it is known whose it is.
+    pub fn matches(&self, event: &SigmaEvent<'_>, source: &str, name: &str) -> Vec<RuleMatch> {
+        let mut found = Vec::new();
+        if self.is_empty() {
+            return found;
+        }
+        self.index.candidates(source, name, |number| {
+            let single = &self.singles[number as usize];
+            if single.asks_own || evaluate_rule(&single.compiled, event).is_some() {
+                found.push(RuleMatch { rule: Arc::clone(&single.rule.id), fields: kept(event, &single.keeps), is_open: single.asks_own });
+            }
+        });
+        found
+    }
+
+    /// The same without the index: what the index is held to in tests.
+    pub fn matches_by_full_scan(&self, event: &SigmaEvent<'_>) -> Vec<Arc<str>> {
+        let matching = self.singles.iter().filter(|single| evaluate_rule(&single.compiled, event).is_some());
+        matching.map(|single| Arc::clone(&single.rule.id)).collect()
+    }
+
+    /// Whether a match that was open holds, now that it is known whose call it was.
+    pub fn holds(&self, found: &RuleMatch, facts: &RuleFacts) -> bool {
+        let Some((_, single)) = self.single(&found.rule) else { return false };
+        let fields = Value::Object(found.fields.clone());
+        !found.is_open || evaluate_rule(&single.compiled, &Kept { fields: &fields, facts }).is_some()
+    }
+}
+
+/// The fields that are needed later, as they are in the record.
+fn kept(event: &SigmaEvent<'_>, paths: &[String]) -> Map<String, Value> {
+    let mut fields = Map::new();
+    for path in paths {
+        match event.get_field(path) {
+            // What is long is no key of a group, and must not fill a snapshot.
+            Some(EventValue::Str(text)) => {
+                fields.insert(path.clone(), Value::String(crate::cloudtrail::lenient::cut(&text, FIELD_BYTES_MAX).to_owned()));
+            }
+            Some(EventValue::Map(_)) | None => {}
+            Some(other) => {
+                fields.insert(path.clone(), other.to_json());
+            }
+        }
+    }
+    fields
+}
+
+/// Longest text that is kept of a field.
+const FIELD_BYTES_MAX: usize = 2_048;
+
+/// The text of a kept field, or of a field of geophone; `None` where it is absent, null or empty.
+pub(super) fn text_of(fields: &Map<String, Value>, facts: &RuleFacts, path: &str) -> Option<String> {
+    if let Some(own) = path.strip_prefix(OWN) {
+        return facts.get(own).map(str::to_owned);
+    }
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(truth) => truth.to_string(),
+        Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
+    };
+    let value = fields.get(path)?;
+    let found = match value.as_array() {
+        Some(values) => values.iter().map(text).find(|text| !text.is_empty()).unwrap_or_default(),
+        None => text(value),
+    };
+    (!found.is_empty()).then_some(found)
+}
