@@ -50,6 +50,9 @@ struct Group {
     occurrences: BTreeMap<(EventTime, u64), u32>,
     /// The newest occurrence.
     newest: EventTime,
+    /// Of everything that is kept: occurrences by value, and all. What they do not reach, no window does.
+    kept: HashMap<u64, u32, Xxh3Builder>,
+    kept_total: u64,
     /// In the window that ends with the newest: occurrences by value, and all.
     live: HashMap<u64, u32, Xxh3Builder>,
     total: u64,
@@ -179,7 +182,8 @@ impl<P: Clone> Correlator<P> {
             group.ids.push(id.clone());
         }
         if correlation.kind == CorrelationKind::Absence {
-            group.remember(time, value);
+            group.remember(time, value, false);
+            group.drop_oldest();
             if place == 0 && self.waiting.len() < WAITING_MAX {
                 self.waiting.insert((time.plus(correlation.timespan), self.next), Waiting { key, since: time, payload: payload() });
                 self.next += 1;
@@ -268,6 +272,8 @@ impl Group {
         Self {
             occurrences: BTreeMap::new(),
             newest: time,
+            kept: HashMap::default(),
+            kept_total: 0,
             live: HashMap::default(),
             total: 0,
             live_from: EventTime::MIN,
@@ -278,31 +284,44 @@ impl Group {
         }
     }
 
-    /// Notes an occurrence; `true` where the second had none of this value.
-    fn remember(&mut self, time: EventTime, value: u64) -> bool {
+    /// Notes an occurrence; `true` where the second had none of this value. Of values and rules one a second is enough.
+    fn remember(&mut self, time: EventTime, value: u64, counts: bool) -> bool {
         self.newest = self.newest.max(time);
         let count = self.occurrences.entry((time, value)).or_default();
-        *count = count.saturating_add(1);
-        let is_new = *count == 1;
-        if self.occurrences.len() > OCCURRENCES_MAX {
-            self.occurrences.pop_first();
+        let is_new = *count == 0;
+        if is_new || counts {
+            *count = count.saturating_add(1);
+            *self.kept.entry(value).or_default() += 1;
+            self.kept_total += 1;
         }
         is_new
+    }
+
+    /// Forgets the oldest where there are too many; how many that were.
+    fn drop_oldest(&mut self) -> u64 {
+        if self.occurrences.len() <= OCCURRENCES_MAX {
+            return 0;
+        }
+        let Some(((time, value), count)) = self.occurrences.pop_first() else { return 0 };
+        take(&mut self.kept, &mut self.kept_total, value, count);
+        if time >= self.live_from {
+            take(&mut self.live, &mut self.total, value, count);
+        }
+        u64::from(count)
     }
 
     /// Counts and values: onset and number where the group crosses into what is described, and occurrences dropped.
     fn count(&mut self, correlation: &Correlation, time: EventTime, value: u64) -> (Option<(EventTime, u64)>, u64) {
         let was_newest = time >= self.newest;
-        self.newest = self.newest.max(time);
-        let count = self.occurrences.entry((time, value)).or_default();
-        *count = count.saturating_add(1);
+        let counts = correlation.kind == CorrelationKind::EventCount;
+        if !self.remember(time, value, counts) && !counts {
+            return (None, 0);
+        }
         let from = self.newest.plus(-correlation.timespan);
-        // Seconds that have left the window.
         if from > self.live_from {
-            let left: Vec<(u64, u32)> =
-                self.occurrences.range((self.live_from, 0)..(from, 0)).map(|((_, value), count)| (*value, *count)).collect();
-            for (left_value, left_count) in left {
-                self.leave(left_value, left_count);
+            // Seconds that have left the window.
+            for ((_, left), count) in self.occurrences.range((self.live_from, 0)..(from, 0)) {
+                take(&mut self.live, &mut self.total, *left, *count);
             }
             self.live_from = from;
         }
@@ -311,65 +330,38 @@ impl Group {
             self.total += 1;
         }
         let dropped = self.drop_oldest();
-        let describes = |number: u64| (correlation.at_least..=correlation.at_most).contains(&number);
-        let needed = |number: u64| match correlation.kind {
-            CorrelationKind::Temporal => number >= correlation.rules.len() as u64,
-            CorrelationKind::EventCount | CorrelationKind::ValueCount | CorrelationKind::TemporalOrdered | CorrelationKind::Absence => {
-                describes(number)
-            }
-        };
-        let number = if correlation.kind == CorrelationKind::EventCount { self.total } else { self.live.len() as u64 };
-        let inside = needed(number);
+        let number = if counts { self.total } else { self.live.len() as u64 };
+        let inside = describes(correlation, number);
         let crosses = inside && !self.is_inside;
         self.is_inside = inside;
         if crosses {
             self.told = Some(self.newest);
             return (Some((self.first_of(from), number)), dropped);
         }
-        if was_newest || inside {
+        let most = if counts { self.kept_total } else { self.kept.len() as u64 };
+        if was_newest || inside || most < least(correlation) {
             return (None, dropped);
         }
-        (self.past_window(correlation, time, &needed), dropped)
+        (self.past_window(correlation, time, counts), dropped)
     }
 
-    /// Takes occurrences out of the newest window.
-    fn leave(&mut self, value: u64, count: u32) {
-        if let Some(live) = self.live.get_mut(&value) {
-            self.total = self.total.saturating_sub(u64::from(count.min(*live)));
-            *live = live.saturating_sub(count);
-            if *live == 0 {
-                self.live.remove(&value);
+    /// A late event may complete a window that ended before the newest. All windows that it is in are walked over once.
+    fn past_window(&mut self, correlation: &Correlation, time: EventTime, counts: bool) -> Option<(EventTime, u64)> {
+        let (span, told) = (correlation.timespan, self.told);
+        let (mut values, mut total) = (HashMap::<u64, u32, Xxh3Builder>::default(), 0u64);
+        let mut behind = self.occurrences.range((time.plus(-span), 0)..).peekable();
+        for ((end, value), count) in self.occurrences.range((time.plus(-span), 0)..=(time.plus(span), u64::MAX)) {
+            *values.entry(*value).or_default() += count;
+            total += u64::from(*count);
+            while let Some(((_, left), count)) = behind.next_if(|((at, _), _)| *at < end.plus(-span)) {
+                take(&mut values, &mut total, *left, *count);
             }
-        }
-    }
-
-    fn drop_oldest(&mut self) -> u64 {
-        if self.occurrences.len() <= OCCURRENCES_MAX {
-            return 0;
-        }
-        let Some(((time, value), count)) = self.occurrences.pop_first() else { return 0 };
-        if time >= self.live_from {
-            self.leave(value, count);
-        }
-        u64::from(count)
-    }
-
-    /// A late event may complete a window that ended before the newest.
-    fn past_window(&mut self, correlation: &Correlation, time: EventTime, needed: &impl Fn(u64) -> bool) -> Option<(EventTime, u64)> {
-        let ends: Vec<EventTime> =
-            self.occurrences.range((time, 0)..=(time.plus(correlation.timespan), u64::MAX)).map(|((end, _), _)| *end).collect();
-        for end in ends {
-            let from = end.plus(-correlation.timespan);
-            let (mut total, mut values) = (0u64, std::collections::HashSet::new());
-            for ((_, value), count) in self.occurrences.range((from, 0)..=(end, u64::MAX)) {
-                total += u64::from(*count);
-                values.insert(*value);
-            }
-            let number = if correlation.kind == CorrelationKind::EventCount { total } else { values.len() as u64 };
-            let is_told = self.told.is_some_and(|told| end.since(told).abs() <= correlation.timespan);
-            if needed(number) && !is_told {
+            let number = if counts { total } else { values.len() as u64 };
+            let is_told = told.is_some_and(|told| end.since(told).abs() <= span);
+            if *end >= time && !is_told && describes(correlation, number) {
+                let (end, onset) = (*end, self.first_of(end.plus(-span)));
                 self.told = Some(end);
-                return Some((self.first_of(from), number));
+                return Some((onset, number));
             }
         }
         None
@@ -382,9 +374,10 @@ impl Group {
     /// Sequences: the start of one that is complete now, and occurrences dropped.
     fn sequence(&mut self, correlation: &Correlation, time: EventTime, place: u64) -> (Option<(EventTime, u64)>, u64) {
         let is_in_order = self.occurrences.is_empty() || time > self.newest;
-        if !self.remember(time, place) {
+        if !self.remember(time, place, false) {
             return (None, 0);
         }
+        let dropped = self.drop_oldest();
         let mut complete = None;
         if is_in_order {
             complete = self.step(correlation, time, place);
@@ -401,7 +394,7 @@ impl Group {
             self.told = Some(end);
             (start, correlation.rules.len() as u64)
         });
-        (told, 0)
+        (told, dropped)
     }
 
     /// One more of a sequence; its start and end where it is complete.
@@ -415,4 +408,24 @@ impl Group {
         *kept = (*kept).max(Some(start));
         (place + 1 == correlation.rules.len()).then_some((start, time))
     }
+}
+
+/// Takes occurrences of a value out of a count.
+fn take(values: &mut HashMap<u64, u32, Xxh3Builder>, total: &mut u64, value: u64, count: u32) {
+    if let Some(known) = values.get_mut(&value) {
+        *total = total.saturating_sub(u64::from(count.min(*known)));
+        *known = known.saturating_sub(count);
+        if *known == 0 {
+            values.remove(&value);
+        }
+    }
+}
+
+/// The number from which on a window is what the correlation describes.
+fn least(correlation: &Correlation) -> u64 {
+    if correlation.kind == CorrelationKind::Temporal { correlation.rules.len() as u64 } else { correlation.at_least }
+}
+
+fn describes(correlation: &Correlation, number: u64) -> bool {
+    number >= least(correlation) && number <= correlation.at_most
 }

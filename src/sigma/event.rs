@@ -86,13 +86,16 @@ pub struct SigmaEvent<'a> {
     event: &'a CloudTrailEvent<'a>,
     raw: Raw<'a>,
     whole: OnceCell<Value>,
-    facts: Option<&'a RuleFacts>,
+    /// Whether a key may be written with escapes, which none of AWS's is.
+    has_escapes: OnceCell<bool>,
+    /// Whether there is no error, which most rules ask.
+    lacks_error: OnceCell<bool>,
 }
 
 impl<'a> SigmaEvent<'a> {
     /// An event with the JSON that it was read from.
     pub const fn new(event: &'a CloudTrailEvent<'a>, raw: Raw<'a>) -> Self {
-        Self { event, raw, whole: OnceCell::new(), facts: None }
+        Self { event, raw, whole: OnceCell::new(), has_escapes: OnceCell::new(), lacks_error: OnceCell::new() }
     }
 
     /// The whole event. An envelope around it (EventBridge) is taken off.
@@ -107,6 +110,7 @@ impl<'a> SigmaEvent<'a> {
     /// What was taken out of the record already; `None` where the JSON must be asked.
     fn typed(&self, path: &str) -> Option<&str> {
         let (event, identity) = (self.event, &self.event.user_identity);
+        let issuer = &identity.session_context.session_issuer;
         let text = match path {
             "eventSource" => &event.event_source,
             "eventName" => &event.event_name,
@@ -118,6 +122,16 @@ impl<'a> SigmaEvent<'a> {
             "userAgent" => &event.user_agent,
             "userIdentity.arn" => &identity.arn,
             "userIdentity.accessKeyId" => &identity.access_key_id,
+            "userIdentity.accountId" => &identity.account_id,
+            "userIdentity.invokedBy" => &identity.invoked_by,
+            "userIdentity.type" => &identity.kind,
+            "userIdentity.userName" => &identity.user_name,
+            "userIdentity.sessionContext.ec2RoleDelivery" => &identity.session_context.ec2_role_delivery,
+            "userIdentity.sessionContext.sessionIssuer.arn" => &issuer.arn,
+            "userIdentity.sessionContext.sessionIssuer.userName" => &issuer.user_name,
+            "recipientAccountId" => &event.recipient_account_id,
+            "requestParameters.modelId" => &event.request_parameters.model_id,
+            "vpcEndpointId" => &event.vpc_endpoint_id,
             _ => return None,
         };
         text.non_empty()
@@ -126,8 +140,12 @@ impl<'a> SigmaEvent<'a> {
     /// Whether the record certainly has no key of this name: then nothing need be parsed to know it.
     fn lacks(&self, key: &str) -> bool {
         let Some(raw) = self.raw.0 else { return true };
-        // A key may be written with escapes; none of AWS's is.
-        !raw.contains('\\') && memchr::memmem::find(raw.as_bytes(), key.as_bytes()).is_none()
+        let has_escapes = || memchr::memchr(b'\\', raw.as_bytes()).is_some();
+        if *self.has_escapes.get_or_init(has_escapes) {
+            return false;
+        }
+        let lacks = || memchr::memmem::find(raw.as_bytes(), key.as_bytes()).is_none();
+        if key == "errorCode" { *self.lacks_error.get_or_init(lacks) } else { lacks() }
     }
 
     fn in_whole(&self, path: &str) -> Option<EventValue<'_>> {
@@ -161,8 +179,9 @@ fn owned(value: EventValue<'_>) -> EventValue<'static> {
 
 impl Event for SigmaEvent<'_> {
     fn get_field(&self, path: &str) -> Option<EventValue<'_>> {
-        if let Some(own) = path.strip_prefix(OWN) {
-            return self.facts?.get(own).map(|text| EventValue::Str(Cow::Borrowed(text)));
+        if path.starts_with(OWN) {
+            // It is not known yet whose call it was: such rules are asked again when it is.
+            return None;
         }
         if let Some(text) = self.typed(path) {
             return Some(EventValue::Str(Cow::Borrowed(text)));

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rsigma_eval::event::EventValue;
-use rsigma_eval::{CompiledRule, Event, evaluate_rule};
+use rsigma_eval::compiler::eval_condition;
+use rsigma_eval::event::{EventValue, JsonEvent};
+use rsigma_eval::{CompiledRule, Event};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -175,16 +176,17 @@ impl RuleSet {
         }
         self.index.candidates(source, name, |number| {
             let single = &self.singles[number as usize];
-            if single.asks_own || evaluate_rule(&single.compiled, event).is_some() {
+            if single.asks_own || is_match(&single.compiled, event) {
                 found.push(RuleMatch { rule: Arc::clone(&single.rule.id), fields: kept(event, &single.keeps), is_open: single.asks_own });
             }
         });
         found
     }
 
-    /// The same without the index: what the index is held to in tests.
-    pub fn matches_by_full_scan(&self, event: &SigmaEvent<'_>) -> Vec<Arc<str>> {
-        let matching = self.singles.iter().filter(|single| evaluate_rule(&single.compiled, event).is_some());
+    /// The same by a plain scan of all rules over the plain JSON: what index and typed fields are held to in tests.
+    pub fn matches_by_full_scan(&self, event: &Value) -> Vec<Arc<str>> {
+        let event = JsonEvent::borrow(event);
+        let matching = self.singles.iter().filter(|single| is_match(&single.compiled, &event));
         matching.map(|single| Arc::clone(&single.rule.id)).collect()
     }
 
@@ -192,8 +194,14 @@ impl RuleSet {
     pub fn holds(&self, found: &RuleMatch, facts: &RuleFacts) -> bool {
         let Some((_, single)) = self.single(&found.rule) else { return false };
         let fields = Value::Object(found.fields.clone());
-        !found.is_open || evaluate_rule(&single.compiled, &Kept { fields: &fields, facts }).is_some()
+        !found.is_open || is_match(&single.compiled, &Kept { fields: &fields, facts })
     }
+}
+
+/// Whether any of a rule's conditions holds. (`evaluate_rule` says so, too, and copies the rule's title and tags each time.)
+fn is_match(rule: &CompiledRule, event: &impl Event) -> bool {
+    let mut selections = Vec::new();
+    rule.conditions.iter().any(|condition| eval_condition(condition, &rule.detections, event, &mut selections))
 }
 
 /// The fields that are needed later, as they are in the record.

@@ -110,7 +110,7 @@ fn the_index_says_what_a_full_scan_says() {
             let (source, name) = (decoded.event.event_source.as_str(), decoded.event.event_name.as_str());
             let mut indexed: Vec<Arc<str>> =
                 set.matches(&event, source, name).into_iter().filter(|found| !found.is_open).map(|found| found.rule).collect();
-            let mut plain = set.matches_by_full_scan(&event);
+            let mut plain = set.matches_by_full_scan(event.whole());
             plain.retain(|id| !set.single(id).expect("its own").1.asks_own);
             indexed.sort_unstable();
             plain.sort_unstable();

@@ -1,0 +1,85 @@
+//! What Sigma rules cost: an InvokeModel event against the shipped pack, and against SigmaHQ's rules besides; and a
+//! correlation whose events all fall into one group, against one in which each has its own.
+
+#![allow(missing_docs, clippy::wildcard_enum_match_arm, reason = "benches fail by panicking")]
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use geophone::cloudtrail::CloudTrailEvent;
+use geophone::sigma::correlate::{CorrelatorLimits, Occurrence};
+use geophone::sigma::{Correlator, Fired, Raw, RuleFacts, RuleMatch, RuleSet, SigmaEvent, Source, UnknownFields, load};
+use geophone::time::EventTime;
+
+/// A call as a person's session makes it: nothing about it is unusual.
+const INVOKE: &str = r#"{"eventVersion":"1.11","userIdentity":{"type":"AssumedRole","principalId":"AROAEXAMPLE:CognitoIdentityCredentials","arn":"arn:aws:sts::111122223333:assumed-role/App/CognitoIdentityCredentials","accountId":"111122223333","accessKeyId":"ASIAEXAMPLE000000001","sessionContext":{"sessionIssuer":{"type":"Role","principalId":"AROAEXAMPLE","arn":"arn:aws:iam::111122223333:role/App","accountId":"111122223333","userName":"App"},"attributes":{"creationDate":"2026-06-02T08:00:00Z","mfaAuthenticated":"false"}}},"eventTime":"2026-06-02T09:01:00Z","eventSource":"bedrock.amazonaws.com","eventName":"InvokeModel","awsRegion":"us-east-1","sourceIPAddress":"192.0.2.1","userAgent":"Boto3/1.34.100 md/Botocore#1.34.100 os/linux","requestParameters":{"modelId":"us.anthropic.claude-sonnet-4-5-20250929-v1:0"},"responseElements":null,"additionalEventData":{"inferenceRegion":"us-west-2","inputTokens":812,"outputTokens":230},"requestID":"6a7c2f10-7c1a-4d0e-9a55-000000000001","eventID":"0f5b6d5e-0000-4000-8000-000000000001","readOnly":true,"eventType":"AwsApiCall","managementEvent":true,"recipientAccountId":"111122223333","eventCategory":"Management","tlsDetails":{"tlsVersion":"TLSv1.3","cipherSuite":"TLS_AES_128_GCM_SHA256","clientProvidedHostHeader":"bedrock-runtime.us-east-1.amazonaws.com"}}"#;
+
+fn set(paths: &[PathBuf]) -> RuleSet {
+    let (sources, _) = geophone::sources::rule_files(paths, Path::new("")).expect("rules");
+    load(&sources, UnknownFields::Accept).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
+}
+
+fn matching(c: &mut Criterion) {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let (pack, foreign) = (root.join("rules"), root.join("../shared/corpora/sigma/rules/cloud/aws/cloudtrail"));
+    let event: CloudTrailEvent<'_> = serde_json::from_str(INVOKE).expect("an event");
+    let mut group = c.benchmark_group("rules");
+    let mut sets = vec![("pack", set(std::slice::from_ref(&pack)))];
+    if foreign.is_dir() {
+        sets.push(("pack and SigmaHQ", set(&[pack, foreign])));
+    }
+    for (name, set) in &sets {
+        group.bench_function(*name, |b| {
+            b.iter(|| {
+                let event = SigmaEvent::new(black_box(&event), Raw(Some(INVOKE)));
+                black_box(set.matches(&event, "bedrock.amazonaws.com", "InvokeModel"))
+            });
+        });
+    }
+    group.finish();
+}
+
+const VALUES: &str = "title: A call\nid: a\nname: a_call\nlogsource: {product: aws, service: cloudtrail}\ndetection:\n    call: {eventName: Converse}\n    condition: call\n\
+---\ntitle: Many models\nid: b\ncorrelation:\n    type: value_count\n    rules: [a_call]\n    group-by: [userIdentity.accessKeyId]\n    timespan: 10m\n    condition: {gte: 5000, field: requestParameters.modelId}\n";
+
+fn correlations(c: &mut Criterion) {
+    const EVENTS: u32 = 100_000;
+    let set = load(&[Source { file: "bench.yml".to_owned(), text: VALUES.to_owned() }], UnknownFields::Refuse).expect("rules");
+    let occurrences = |groups: u32| -> Vec<RuleMatch> {
+        (0..EVENTS)
+            .map(|n| {
+                let fields =
+                    [("userIdentity.accessKeyId", format!("AKIA{}", n % groups)), ("requestParameters.modelId", format!("m{}", n % 50))];
+                let fields = fields.into_iter().map(|(path, text)| (path.to_owned(), text.into())).collect();
+                RuleMatch { rule: "a".into(), fields, is_open: false }
+            })
+            .collect()
+    };
+    let facts = RuleFacts::default();
+    let mut group = c.benchmark_group("correlation");
+    group.throughput(Throughput::Elements(u64::from(EVENTS))).sample_size(10);
+    for (name, groups) in [("one hot group", 1), ("5,000 groups", 5_000)] {
+        let occurrences = occurrences(groups);
+        group.bench_function(name, |b| {
+            b.iter_batched_ref(
+                || Correlator::<()>::new(CorrelatorLimits::default()),
+                |correlator| {
+                    let mut fired: Vec<Fired<()>> = Vec::new();
+                    for (n, found) in occurrences.iter().enumerate() {
+                        // A hundred thousand within ten minutes, every tenth a minute late.
+                        let time =
+                            EventTime::from_unix(1_780_000_000 + n as i64 * 600 / i64::from(EVENTS) - if n % 10 == 0 { 60 } else { 0 });
+                        correlator.feed(&set, (0, 0), &Occurrence { found, facts: &facts, time, id: None }, || (), &mut fired);
+                    }
+                    black_box(fired)
+                },
+                BatchSize::LargeInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, matching, correlations);
+criterion_main!(benches);
