@@ -353,3 +353,41 @@ fn what_is_remembered_survives_a_restart() {
     let mut again = Engine::restore(settings, engine.image());
     assert_eq!(told(&mut again, &[at("e4", 9)]), 1);
 }
+
+/// The plain reading of a count, a count of values and a sequence: is there a window that holds it?
+fn holds(kind: &str, events: &[(i64, u64)], span: i64) -> bool {
+    let within = |end: i64| events.iter().filter(move |(time, _)| (end - span..=end).contains(time));
+    events.iter().any(|(end, _)| match kind {
+        "event_count" => within(*end).count() >= 4,
+        "value_count" => within(*end).map(|(_, value)| value).collect::<std::collections::HashSet<_>>().len() >= 3,
+        _ => within(*end).any(|(first, value)| *value == 0 && within(*end).any(|(second, value)| *value == 1 && second >= first)),
+    })
+}
+
+proptest::proptest! {
+    #[test]
+    fn correlations_say_what_a_plain_reading_says_in_any_order(
+        events in proptest::collection::vec((0i64..300, 0u64..5), 0..24), which in 0usize..3,
+    ) {
+        use geophone::sigma::correlate::{CorrelatorLimits, Occurrence};
+        let kind = ["event_count", "value_count", "temporal_ordered"][which];
+        let base = |n: u64| format!("title: R{n}\nid: r{n}\nname: r{n}\nlogsource: {{product: aws, service: cloudtrail}}\ndetection:\n    call: {{eventName: E{n}}}\n    condition: call\n---\n");
+        let condition = match kind {
+            "event_count" => "rules: [r0]\n    timespan: 60s\n    condition: {gte: 4}\n",
+            "value_count" => "rules: [r0]\n    timespan: 60s\n    condition: {gte: 3, field: awsRegion}\n",
+            _ => "rules: [r0, r1]\n    timespan: 60s\n",
+        };
+        let set = rules(&format!("{}{}title: C\nid: c\ncorrelation:\n    type: {kind}\n    {condition}", base(0), base(1)));
+        let mut correlator = geophone::sigma::Correlator::<()>::new(CorrelatorLimits::default());
+        let (mut fired, facts) = (Vec::new(), geophone::sigma::RuleFacts::default());
+        let events: Vec<(i64, u64)> = events.into_iter().filter(|(_, value)| kind != "temporal_ordered" || *value < 2).collect();
+        for (time, value) in &events {
+            let fields = [("awsRegion".to_owned(), Value::String(format!("r{value}")))].into_iter().collect();
+            let found = geophone::sigma::RuleMatch { rule: "r0".into(), fields, is_open: false };
+            let place = if kind == "temporal_ordered" { *value as u32 } else { 0 };
+            let occurrence = Occurrence { found: &found, facts: &facts, time: EventTime::from_unix(*time), id: None };
+            correlator.feed(&set, (0, place), &occurrence, || (), &mut fired);
+        }
+        proptest::prop_assert_eq!(!fired.is_empty(), holds(kind, &events, 60), "{:?}", events);
+    }
+}

@@ -16,7 +16,7 @@ pub(super) fn check_metadata(
     let Some(id) = metadata.id else {
         return mistakes.push(document.mistake("title", format!("\"{}\" has no id", metadata.title), "give it one with uuidgen"));
     };
-    for key in [Some(id), metadata.name].into_iter().flatten() {
+    for key in [Some(id), metadata.name.filter(|name| *name != id)].into_iter().flatten() {
         if !seen.insert(key.clone()) {
             mistakes.push(document.mistake(key, format!("\"{key}\" is the id or name of another rule, too"), "give each rule its own"));
         }
