@@ -1,5 +1,6 @@
-//! What Sigma rules cost: an InvokeModel event against the shipped pack, and against SigmaHQ's rules besides; and a
-//! correlation whose events all fall into one group, against one in which each has its own.
+//! What Sigma rules cost: an InvokeModel event against the shipped pack, and against the rules in the folder that
+//! `SIGMA_RULES` names besides; and a correlation whose events all fall into one group, against one in which each has its
+//! own.
 
 #![allow(missing_docs, clippy::wildcard_enum_match_arm, reason = "benches fail by panicking")]
 
@@ -33,12 +34,12 @@ fn collect(path: &Path, sources: &mut Vec<Source>) {
 
 fn matching(c: &mut Criterion) {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let (pack, foreign) = (root.join("rules"), root.join("../shared/corpora/sigma/rules/cloud/aws/cloudtrail"));
+    let pack = root.join("rules");
     let event: CloudTrailEvent<'_> = serde_json::from_str(INVOKE).expect("an event");
     let mut group = c.benchmark_group("rules");
     let mut sets = vec![("pack", set(std::slice::from_ref(&pack)))];
-    if foreign.is_dir() {
-        sets.push(("pack and SigmaHQ", set(&[pack, foreign])));
+    if let Some(others) = std::env::var_os("SIGMA_RULES") {
+        sets.push(("pack and others", set(&[pack, others.into()])));
     }
     for (name, set) in &sets {
         group.bench_function(*name, |b| {

@@ -16,6 +16,7 @@ use crate::identity::{ActorKey, ActorKind, Attribution, Caller, Department, Unkn
 use crate::observation::Call;
 use crate::policy::Verdict;
 use crate::sigma::Rule;
+use crate::stats::sparkline;
 use crate::time::EventTime;
 
 pub use crate::severity::Severity;
@@ -217,6 +218,14 @@ pub struct History {
     pub last_day: i64,
     /// The busiest hours, the oldest day first.
     pub busiest_hours: Vec<f32>,
+}
+
+impl History {
+    /// The busiest hours as a line of blocks, and the highest of them.
+    pub fn plot(&self) -> (String, f64) {
+        let hours: Vec<f64> = self.busiest_hours.iter().map(|hour| f64::from(*hour)).collect();
+        (sparkline(&hours), hours.iter().copied().fold(0.0, f64::max))
+    }
 }
 
 /// What a history counts.

@@ -12,7 +12,6 @@ use super::record::{Alert, Status};
 use crate::cloudtrail::lenient::cut;
 use crate::identity::Department;
 use crate::policy::Verdict;
-use crate::stats::sparkline;
 
 /// SNS's limit for a message with its attributes.
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
@@ -161,11 +160,10 @@ fn rows(alert: &Alert) -> Vec<(&'static str, String)> {
     let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
     row("Events", clean(&format!("{}{tail}", shown.join(", "))));
     if let Some(history) = &alert.history {
-        let days: Vec<f64> = history.busiest_hours.iter().map(|hour| f64::from(*hour)).collect();
-        let highest = days.iter().copied().fold(0.0, f64::max);
+        let (plot, highest) = history.plot();
         row(
             "History",
-            format!("{} {} days, busiest hours in {}, highest {highest:.0}", sparkline(&days), days.len(), history.unit.label()),
+            format!("{plot} {} days, busiest hours in {}, highest {highest:.0}", history.busiest_hours.len(), history.unit.label()),
         );
     }
     row("Confidence", format!("{:?}", alert.confidence).to_ascii_lowercase());

@@ -119,16 +119,6 @@ impl PriceTable {
         &self.date
     }
 
-    /// How many models it lists.
-    pub const fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether it lists none.
-    pub const fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// The price of a model, and whether it is listed.
     pub fn price(&self, model: &str) -> (Price, bool) {
         // What begins an id is not greater than it; of several the longest is the last.

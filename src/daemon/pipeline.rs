@@ -66,6 +66,11 @@ fn cannot_write(error: StorageError) -> Failure {
     Failure::new(Exit::CannotWrite, error)
 }
 
+/// A decoder that gives what an observer needs.
+fn decoder_for(observer: &Observer) -> Decoder {
+    Decoder::new(Limits { keep_text: observer.wants_text(), ..Limits::default() })
+}
+
 impl Pipeline {
     pub(super) fn new(
         settings: &Settings,
@@ -76,9 +81,10 @@ impl Pipeline {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let observer = crate::cli::observer(settings);
         let mut pipeline = Self {
-            decoder: Decoder::new(Limits { keep_text: !settings.engine.rules.is_empty(), ..Limits::default() }),
-            observer: crate::cli::observer(settings),
+            decoder: decoder_for(&observer),
+            observer,
             engine,
             outbox,
             state,
@@ -362,8 +368,8 @@ impl Pipeline {
     pub(super) fn use_rules(&mut self, rules: RuleSet) {
         let rules = Arc::new(rules);
         let alerting = rules.alerting().count();
-        self.decoder = Decoder::new(Limits { keep_text: !rules.is_empty(), ..Limits::default() });
         self.observer.set_rules(Arc::clone(&rules));
+        self.decoder = decoder_for(&self.observer);
         self.engine.set_rules(rules);
         self.metrics.count(MetricName::Reloads, &["rules", "used"], 1);
         tracing::info!(alerting, "the rules changed and are in use");

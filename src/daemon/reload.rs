@@ -1,5 +1,5 @@
-//! Reads directory, policy and rule files again when they change, and at once on SIGHUP. A broken file is told and not used: what was read before it
-//! stays.
+//! Reads directory, policy and rule files again when they change, and at once on SIGHUP. A broken file is told and not
+//! used: what was read before it stays.
 //!
 //! A change counts when two looks have seen the same files: whoever copies a folder file by file, or writes a large file
 //! slowly, is not read in the middle of it.
@@ -34,6 +34,25 @@ impl Watched {
         }
         is_news
     }
+
+    /// Reads the files again where they have changed, and says why where what they say is not used.
+    fn look(
+        &mut self,
+        file: &'static str,
+        now: Stamp,
+        pipeline: &mut Pipeline,
+        read: impl FnOnce(&mut Pipeline) -> Result<(), Vec<String>>,
+    ) {
+        if self.has_settled(now) {
+            self.refused = read(pipeline).err();
+            if let Some(errors) = &self.refused {
+                pipeline.refuse_reload(file, errors);
+            }
+        }
+        if self.refused.is_some() {
+            pipeline.keep_refused(file);
+        }
+    }
 }
 
 /// Files that are watched.
@@ -61,44 +80,14 @@ impl Reload {
 
     /// Looks whether anything changed, and gives it to the pipeline.
     pub(super) fn look(&mut self, pipeline: &mut Pipeline) {
-        if self.directory.has_settled(self.sources.directory_stamp()) {
-            self.directory.refused = match self.sources.directory() {
-                Ok(Some(directory)) => pipeline.use_directory(directory).err(),
-                Ok(None) => None,
-                Err(errors) => Some(errors),
-            };
-            tell(pipeline, "directory", self.directory.refused.as_deref());
-        }
-        if self.policy.has_settled(self.sources.policy_stamp()) {
-            self.policy.refused = match self.sources.policies() {
-                Ok(policies) => {
-                    pipeline.use_policies(policies);
-                    None
-                }
-                Err(errors) => Some(errors),
-            };
-            tell(pipeline, "policy", self.policy.refused.as_deref());
-        }
-        if self.rules.has_settled(self.sources.rule_stamp()) {
-            self.rules.refused = match self.sources.rules() {
-                Ok(rules) => {
-                    pipeline.use_rules(rules);
-                    None
-                }
-                Err(errors) => Some(errors),
-            };
-            tell(pipeline, "rules", self.rules.refused.as_deref());
-        }
-        for (file, watched) in [("directory", &self.directory), ("policy", &self.policy), ("rules", &self.rules)] {
-            if watched.refused.is_some() {
-                pipeline.keep_refused(file);
-            }
-        }
-    }
-}
-
-fn tell(pipeline: &mut Pipeline, file: &'static str, refused: Option<&[String]>) {
-    if let Some(errors) = refused {
-        pipeline.refuse_reload(file, errors);
+        let Self { sources, directory, policy, rules } = self;
+        directory.look("directory", sources.directory_stamp(), pipeline, |pipeline| match sources.directory()? {
+            Some(directory) => pipeline.use_directory(directory),
+            None => Ok(()),
+        });
+        policy.look("policy", sources.policy_stamp(), pipeline, |pipeline| {
+            sources.policies().map(|policies| pipeline.use_policies(policies))
+        });
+        rules.look("rules", sources.rule_stamp(), pipeline, |pipeline| sources.rules().map(|rules| pipeline.use_rules(rules)));
     }
 }

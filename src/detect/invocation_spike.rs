@@ -27,7 +27,7 @@ use crate::time::{EventTime, HOUR};
 /// Active days from which an actor is judged by itself rather than by its peers.
 pub(super) const OWN_DAYS: u16 = 7;
 /// Rarity above the threshold from which it is worth waking somebody.
-const HIGH: f64 = 1.0;
+pub(super) const HIGH: f64 = 1.0;
 /// So is an hour with this many times the calls of the busiest hour of 28 days and of the peers': a small company has too
 /// few identity-days to call anything ten times rarer than its budget.
 const LOUD: u32 = 10;
@@ -67,9 +67,7 @@ fn finding(judged: &Judged<'_>, actor: &mut ActorState, context: &Context<'_>, s
     finding.title = format!("Invocation spike: {who}, {}", in_short(channel, &numbers));
     let news = new_things(channel, &actor.baseline.new_dimensions(slot));
     finding.explanation = format!("{who}: {}{news}.", sentence(channel, &numbers, reference.peers.busiest_hour, score.rarity, sample));
-    // Ten times rarer is news in the same channel.
-    let rarer = if step == Step::Rarer { format!(", 10^-{:.0}", score.rarity.floor()) } else { String::new() };
-    finding.channel = format!("{}{rarer}", channel.label());
+    finding.channel = format!("{}{}", channel.label(), rarer(step, score));
     finding.onset = EventTime::from_unix(actor.story.onset() * BUCKET);
     finding.story_events = Some(actor.calls.saturating_sub(actor.before_story));
     finding.techniques.push("T1496.004".to_owned());
@@ -85,7 +83,7 @@ fn finding(judged: &Judged<'_>, actor: &mut ActorState, context: &Context<'_>, s
         .with_number("busiest_hour_28d", f64::from(numbers.busiest_hour))
         .with_number("group_median_busiest_hour", f64::from(reference.peers.busiest_hour))
         .with_number("history_days", f64::from(numbers.days))
-        .with_number("rarity", tenths(score.rarity.min(sample.max(1.0).log10())))
+        .with_number("rarity", claimed(score.rarity, sample))
 }
 
 /// A department in which many were unusual in the same hour. `sample` is one of its calls.
@@ -122,6 +120,16 @@ pub fn campaign(campaign: &Campaign, sample: &Judged<'_>) -> Signal {
         .with_number("deviations", tenths(score.deviations))
         .with_number("history_days", score.days as f64);
     Signal::Finding(Box::new(finding))
+}
+
+/// Ten times rarer is news in the same channel.
+pub(super) fn rarer(step: Step, score: &Score) -> String {
+    if step == Step::Rarer { format!(", 10^-{:.0}", score.rarity.floor()) } else { String::new() }
+}
+
+/// A rarity as an alert's number: never more than the sample can say.
+pub(super) fn claimed(rarity: f64, sample: f64) -> f64 {
+    tenths(rarity.min(sample.max(1.0).log10()))
 }
 
 fn tenths(value: f64) -> f64 {

@@ -21,10 +21,7 @@ use crate::stats::grouped;
 use crate::stats::ring::BUCKET;
 use crate::time::EventTime;
 
-use super::invocation_spike::{OWN_DAYS, claim};
-
-/// Rarity above the threshold from which it is worth waking somebody.
-const HIGH: f64 = 1.0;
+use super::invocation_spike::{HIGH, OWN_DAYS, claim, claimed, rarer};
 
 /// The detector.
 #[derive(Clone, Debug)]
@@ -63,8 +60,7 @@ impl TokenSpend {
         let group = f64::from(reference.peers.spend.busiest_hour) / 100.0;
         let said = sentence(channel, &numbers, group, score.rarity, sample, self.prices.date());
         finding.explanation = format!("{who}: {said}{}.", self.unlisted(judged));
-        let rarer = if step == Step::Rarer { format!(", 10^-{:.0}", score.rarity.floor()) } else { String::new() };
-        finding.channel = format!("spend-{}{rarer}", if window == 0 { "10m" } else { "1h" });
+        finding.channel = format!("spend-{}{}", if window == 0 { "10m" } else { "1h" }, rarer(step, score));
         finding.onset = EventTime::from_unix(actor.spend_story.onset() * BUCKET);
         finding.story_events = Some(u64::from(actor.baseline.comparison(slot, reference.peers).calls[2]).max(1));
         finding.techniques.push("T1496.004".to_owned());
@@ -84,7 +80,7 @@ impl TokenSpend {
             .with_number("last_call_output_tokens", output as f64)
             .with_number("last_call_cached_tokens", cache_read.saturating_add(cache_write) as f64)
             .with_number("history_days", f64::from(numbers.days))
-            .with_number("rarity", (score.rarity.min(sample.max(1.0).log10()) * 10.0).round() / 10.0)
+            .with_number("rarity", claimed(score.rarity, sample))
     }
 
     /// Says so where the model has no price of its own.

@@ -89,19 +89,14 @@ impl Engine {
         self.rules.replace(set);
     }
 
-    /// The rules that are in use.
-    pub fn rule_set(&self) -> &Arc<RuleSet> {
-        self.rules.set()
-    }
-
     /// Shows a call that matches rules to them.
     pub(super) fn tap_rules(&mut self, held: &HeldCall, known: &Known, ruling: &Ruling, tap: Tap, report: &mut Report) {
         if held.call.matched.is_empty() {
             return;
         }
         let set = Arc::clone(self.rules.set());
-        let facts = facts_of(&held.call, known, ruling);
-        let facts = self.settings.assumed_facts.as_ref().map_or(facts.clone(), |assumed| facts.assuming(assumed));
+        // Before it is settled whose call it was, nothing asks for them.
+        let facts = if tap == Tap::Instant { RuleFacts::default() } else { self.facts_of(&held.call, known, ruling) };
         let judged = Judged { ruling, trusted: held.trusted, ..Judged::plain(&held.call, &known.who) };
         let mut fired = Vec::new();
         for found in &held.call.matched {
@@ -115,7 +110,7 @@ impl Engine {
                 self.signals.push(Signal::Enrichment(Box::new(judged.enrichment(fingerprint_of(&single.rule, None, &held.call)))));
             }
             for feed in set.feeds(number) {
-                let waits = single.asks_own || set.correlations().get(feed.0 as usize).is_some_and(Correlation::asks_own);
+                let waits = single.asks_own || set.correlations().get(feed.0 as usize).is_some_and(|correlation| correlation.asks_own);
                 if holds && waits != (tap == Tap::Instant) {
                     let occurrence =
                         Occurrence { found, facts: &facts, time: held.call.invocation.time, id: held.call.invocation.event_id.as_ref() };
@@ -129,6 +124,24 @@ impl Engine {
             }
         }
         self.publish(report);
+    }
+
+    /// What geophone knows of a call.
+    fn facts_of(&self, call: &Call, known: &Known, ruling: &Ruling) -> RuleFacts {
+        let who = &known.who;
+        let facts = RuleFacts {
+            actor: who.actor.to_string(),
+            person: who.person.as_deref().unwrap_or("").to_owned(),
+            department: who.department.name().map_or("", |name| name).to_owned(),
+            family: call.invocation.model.as_ref().map_or("", |model| &model.family).to_owned(),
+            denial: call.invocation.outcome.denial().map_or("", |denial| denial.kind.label()).to_owned(),
+            verdict: ruling.verdict.as_ref().map_or("", |verdict| verdict.decision.label()).to_owned(),
+            tags: who.session.tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        };
+        match &self.settings.assumed_facts {
+            Some(assumed) => facts.assuming(assumed),
+            None => facts,
+        }
     }
 
     /// What was to follow has not followed.
@@ -225,18 +238,4 @@ fn finding_of(
         finding = finding.with_number("count", fired.count as f64).with_number("window_seconds", correlation.timespan as f64);
     }
     finding
-}
-
-/// What geophone knows of a call.
-fn facts_of(call: &Call, known: &Known, ruling: &Ruling) -> RuleFacts {
-    let who = &known.who;
-    RuleFacts {
-        actor: who.actor.to_string(),
-        person: who.person.as_deref().unwrap_or("").to_owned(),
-        department: who.department.name().map_or("", |name| name).to_owned(),
-        family: call.invocation.model.as_ref().map_or("", |model| &model.family).to_owned(),
-        denial: call.invocation.outcome.denial().map_or("", |denial| denial.kind.label()).to_owned(),
-        verdict: ruling.verdict.as_ref().map_or("", |verdict| verdict.decision.label()).to_owned(),
-        tags: who.session.tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
-    }
 }

@@ -136,16 +136,6 @@ impl<P: Clone> Correlator<P> {
         Self { groups: HashMap::new(), waiting: BTreeMap::new(), next: 0, limits, last_sweep: EventTime::MIN, evicted: 0 }
     }
 
-    /// Groups that are remembered.
-    pub fn len(&self) -> usize {
-        self.groups.len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
-    }
-
     /// Takes an occurrence of a rule into one correlation that it feeds, at its `place` there.
     pub fn feed(
         &mut self,

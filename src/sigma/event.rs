@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use rsigma_eval::event::{Event, EventValue, JsonEvent};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::cloudtrail::CloudTrailEvent;
 
@@ -209,8 +209,8 @@ impl Event for SigmaEvent<'_> {
 /// The fields that a rule asks for, with the values that they had, for the time when it is known whose call it was.
 #[derive(Debug)]
 pub struct Kept<'a> {
-    /// The record's fields, as a JSON object of paths.
-    pub fields: &'a Value,
+    /// The record's fields, by path.
+    pub fields: &'a Map<String, Value>,
     /// What geophone knows.
     pub facts: &'a RuleFacts,
 }
@@ -232,6 +232,6 @@ impl Event for Kept<'_> {
     }
 
     fn to_json(&self) -> Value {
-        self.fields.clone()
+        Value::Object(self.fields.clone())
     }
 }

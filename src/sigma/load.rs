@@ -40,6 +40,12 @@ pub struct RuleMistake {
     pub is_unknown_field: bool,
 }
 
+impl RuleMistake {
+    fn new(file: &str, line: usize, what: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), line, what: what.into(), cure: cure.into(), is_unknown_field: false }
+    }
+}
+
 impl fmt::Display for RuleMistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}; {}", self.file, self.line, self.what, self.cure)
@@ -105,13 +111,7 @@ impl Document<'_> {
     }
 
     fn mistake(&self, word: &str, what: impl Into<String>, cure: impl Into<String>) -> RuleMistake {
-        RuleMistake {
-            file: self.source.file.clone(),
-            line: self.line_of(word),
-            what: what.into(),
-            cure: cure.into(),
-            is_unknown_field: false,
-        }
+        RuleMistake::new(&self.source.file, self.line_of(word), what, cure)
     }
 }
 
@@ -142,9 +142,8 @@ pub fn load(sources: &[Source], unknown: UnknownFields) -> Result<RuleSet, Vec<R
         read_file(source, &mut read, &mut mistakes);
     }
     if read.rules.len() + read.correlations.len() > RULES_MAX {
-        let file = sources.last().map_or_else(String::new, |source| source.file.clone());
-        let (what, cure) = (format!("more than {RULES_MAX} rules"), "name fewer files".to_owned());
-        return Err(vec![RuleMistake { file, line: 1, what, cure, is_unknown_field: false }]);
+        let file = sources.last().map_or("", |source| &source.file);
+        return Err(vec![RuleMistake::new(file, 1, format!("more than {RULES_MAX} rules"), "name fewer files")]);
     }
     let set = build(read, &mut mistakes);
     if unknown == UnknownFields::Accept {
@@ -176,13 +175,7 @@ fn documents(source: &Source) -> Vec<Document<'_>> {
 fn read_file<'a>(source: &'a Source, read: &mut Read<'a>, mistakes: &mut Vec<RuleMistake>) {
     if source.text.len() > FILE_BYTES_MAX {
         let what = format!("{} bytes are more than {FILE_BYTES_MAX}", source.text.len());
-        return mistakes.push(RuleMistake {
-            file: source.file.clone(),
-            line: 1,
-            what,
-            cure: "part the file".to_owned(),
-            is_unknown_field: false,
-        });
+        return mistakes.push(RuleMistake::new(&source.file, 1, what, "part the file"));
     }
     for document in documents(source) {
         // A list that repeats itself is how a small file becomes a large one; Sigma has no use for either.
@@ -312,33 +305,30 @@ struct Metadata<'a> {
     triage: Vec<String>,
 }
 
+/// Rules and correlations call these the same and share no type.
+macro_rules! metadata_of {
+    ($rule:expr) => {
+        Metadata {
+            id: $rule.id.as_ref(),
+            name: $rule.name.as_ref(),
+            title: &$rule.title,
+            description: $rule.description.as_ref(),
+            level: $rule.level,
+            tags: &$rule.tags,
+            references: &$rule.references,
+            false_positives: &$rule.falsepositives,
+            triage: texts($rule.custom_attributes.get("triage").and_then(|value| serde_json::to_value(value).ok())),
+        }
+    };
+}
+
 impl<'a> Metadata<'a> {
     fn of_rule(rule: &'a SigmaRule) -> Self {
-        Self {
-            id: rule.id.as_ref(),
-            name: rule.name.as_ref(),
-            title: &rule.title,
-            description: rule.description.as_ref(),
-            level: rule.level,
-            tags: &rule.tags,
-            references: &rule.references,
-            false_positives: &rule.falsepositives,
-            triage: texts(rule.custom_attributes.get("triage").and_then(|value| serde_json::to_value(value).ok())),
-        }
+        metadata_of!(rule)
     }
 
     fn of_correlation(rule: &'a CorrelationRule) -> Self {
-        Self {
-            id: rule.id.as_ref(),
-            name: rule.name.as_ref(),
-            title: &rule.title,
-            description: rule.description.as_ref(),
-            level: rule.level,
-            tags: &rule.tags,
-            references: &rule.references,
-            false_positives: &rule.falsepositives,
-            triage: texts(rule.custom_attributes.get("triage").and_then(|value| serde_json::to_value(value).ok())),
-        }
+        metadata_of!(rule)
     }
 }
 

@@ -104,13 +104,8 @@ pub struct Correlation {
     pub at_least: u64,
     /// And to how many.
     pub at_most: u64,
-}
-
-impl Correlation {
     /// Whether events are grouped, or counted, by a field of geophone: then it waits until it is known whose call it was.
-    pub fn asks_own(&self) -> bool {
-        self.group_by.iter().flatten().chain(&self.field).any(|field| field.starts_with(OWN))
-    }
+    pub asks_own: bool,
 }
 
 /// That a rule matches an event, or may match it.
@@ -193,8 +188,7 @@ impl RuleSet {
     /// Whether a match that was open holds, now that it is known whose call it was.
     pub fn holds(&self, found: &RuleMatch, facts: &RuleFacts) -> bool {
         let Some((_, single)) = self.single(&found.rule) else { return false };
-        let fields = Value::Object(found.fields.clone());
-        !found.is_open || is_match(&single.compiled, &Kept { fields: &fields, facts })
+        !found.is_open || is_match(&single.compiled, &Kept { fields: &found.fields, facts })
     }
 }
 

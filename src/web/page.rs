@@ -9,7 +9,7 @@ use crate::alerting::Alert;
 use crate::alerting::message::{clean, markup_entity};
 use crate::finding::History;
 use crate::state::AccessRow;
-use crate::stats::{grouped, sparkline};
+use crate::stats::grouped;
 use crate::time::spoken;
 
 const STYLE: &str = "
@@ -96,12 +96,10 @@ fn article(out: &mut String, alert: &Alert) {
 
 /// The days before, as a small plot.
 fn history(history: &History) -> String {
-    let days: Vec<f64> = history.busiest_hours.iter().map(|hour| f64::from(*hour)).collect();
-    let highest = days.iter().copied().fold(0.0, f64::max);
+    let (plot, highest) = history.plot();
     format!(
-        "<p class=dim><span class=plot>{}</span> busiest hours of {} days in {}, highest {highest:.0}</p>",
-        sparkline(&days),
-        days.len(),
+        "<p class=dim><span class=plot>{plot}</span> busiest hours of {} days in {}, highest {highest:.0}</p>",
+        history.busiest_hours.len(),
         history.unit.label()
     )
 }

@@ -7,6 +7,7 @@ use rsigma_parser::{ConditionOperator, CorrelationCondition, CorrelationRule, Co
 
 use super::lint::check_field;
 use super::{Document, Metadata, PARTS_MAX, RuleMistake, TIMESPAN_MAX, info_of};
+use crate::sigma::event::OWN;
 use crate::sigma::rules::{Correlation, CorrelationKind};
 
 pub(super) fn correlation_of(
@@ -40,25 +41,7 @@ pub(super) fn correlation_of(
             )),
         }
     }
-    let group_by: Vec<Vec<String>> = rule
-        .rules
-        .iter()
-        .map(|name| {
-            let field_of = |field: &String| {
-                let alias = rule.aliases.iter().find(|alias| alias.alias == *field);
-                alias.map_or_else(|| Some(field.clone()), |alias| alias.mapping.get(name).cloned())
-            };
-            rule.group_by.iter().filter_map(field_of).collect()
-        })
-        .collect();
-    if group_by.iter().any(|fields: &Vec<String>| fields.len() != rule.group_by.len()) {
-        mistakes.push(document.mistake(
-            "aliases",
-            "an alias does not say which field it is in each of the rules",
-            "add a line for each rule",
-        ));
-    }
-    group_by.iter().flatten().for_each(|field| check_field(document, field, mistakes));
+    let group_by = groups_of(document, rule, mistakes);
     if rule.window != WindowMode::Sliding {
         mistakes.push(document.mistake("window", "only sliding windows are supported", "remove window"));
     }
@@ -79,7 +62,42 @@ pub(super) fn correlation_of(
     field.iter().for_each(|field| check_field(document, field, mistakes));
     let info = Arc::new(info_of(document, Metadata::of_correlation(rule)));
     let timespan = i64::try_from(rule.timespan.seconds).unwrap_or(i64::MAX);
-    (count_fatal(mistakes) == before).then_some(Correlation { rule: info, kind, rules, group_by, field, timespan, at_least, at_most })
+    let asks_own = group_by.iter().flatten().chain(&field).any(|field| field.starts_with(OWN));
+    (count_fatal(mistakes) == before).then_some(Correlation {
+        rule: info,
+        kind,
+        rules,
+        group_by,
+        field,
+        timespan,
+        at_least,
+        at_most,
+        asks_own,
+    })
+}
+
+/// For each rule the fields by which its events are grouped: an alias may call them differently.
+fn groups_of(document: &Document<'_>, rule: &CorrelationRule, mistakes: &mut Vec<RuleMistake>) -> Vec<Vec<String>> {
+    let group_by: Vec<Vec<String>> = rule
+        .rules
+        .iter()
+        .map(|name| {
+            let field_of = |field: &String| {
+                let alias = rule.aliases.iter().find(|alias| alias.alias == *field);
+                alias.map_or_else(|| Some(field.clone()), |alias| alias.mapping.get(name).cloned())
+            };
+            rule.group_by.iter().filter_map(field_of).collect()
+        })
+        .collect();
+    if group_by.iter().any(|fields: &Vec<String>| fields.len() != rule.group_by.len()) {
+        mistakes.push(document.mistake(
+            "aliases",
+            "an alias does not say which field it is in each of the rules",
+            "add a line for each rule",
+        ));
+    }
+    group_by.iter().flatten().for_each(|field| check_field(document, field, mistakes));
+    group_by
 }
 
 fn count_fatal(mistakes: &[RuleMistake]) -> usize {
