@@ -99,6 +99,8 @@ pub struct Gauges {
     pub open_alerts: usize,
     /// Alerts that were resolved early for want of room.
     pub resolved_early: u64,
+    /// Groups and occurrences of correlations that were forgotten for want of room.
+    pub correlations_evicted: u64,
     /// Days that the baselines have counted, and those that they need before they speak.
     pub baseline_days: (u32, u32),
     /// The watermark.
@@ -290,6 +292,7 @@ impl Engine {
             unlinked: self.shared.unlinked_count(),
             open_alerts: self.alerting.open_count(),
             resolved_early: self.alerting.resolved_early(),
+            correlations_evicted: self.rules.evicted(),
             baseline_days: (self.baselines.fleet.counted_days(Measure::Calls), self.baselines.fleet.settings().learning_days),
             watermark: self.inputs.watermark(),
             dedup_horizon: self.dedup_horizon(),

@@ -22,6 +22,7 @@
 // ── core ──
 pub mod time;
 pub mod severity;
+pub mod hashed;
 pub mod glob;
 pub mod cloudtrail;
 pub mod bedrock;

@@ -12,6 +12,7 @@ use crate::bedrock::{EventId, Invocation, Model, ModelMap, Operation, Outcome, P
 use crate::cloudtrail::arn::partition;
 use crate::cloudtrail::lenient::cut;
 use crate::cloudtrail::{CloudTrailEvent, Decoded, UserIdentity};
+use crate::hashed::ByHash;
 use crate::identity::{Caller, CallerKind, Grant, RemovalNotice};
 use crate::sigma::{Raw, RuleMatch, RuleSet, SigmaEvent};
 use crate::time::EventTime;
@@ -102,7 +103,7 @@ pub struct Observer {
     strings: Pool,
     known_models: Memo<Model>,
     user_agents: Memo<UserAgent>,
-    callers: HashMap<u64, Arc<Caller>, Xxh3Builder>,
+    callers: ByHash<u64, Arc<Caller>>,
 }
 
 /// Longest texts that are kept, in bytes.
@@ -163,8 +164,7 @@ impl Observer {
             return None;
         }
         let event = &decoded.event;
-        let matched =
-            self.rules.matches(&SigmaEvent::new(event, Raw(decoded.text)), event.event_source.as_str(), event.event_name.as_str());
+        let matched = self.rules.matches(&SigmaEvent::new(event, Raw(decoded.text)));
         if let Body::Call(call) = body {
             call.matched = matched;
             return None;
@@ -222,7 +222,7 @@ impl Observer {
             source_ip: self.share(event.source_ip_address.as_str(), NAME_BYTES_MAX),
             user_agent: self.user_agents.of(cut(event.user_agent.as_str(), USER_AGENT_BYTES_MAX), UserAgent::parse),
             vpc_endpoint: event.vpc_endpoint_id.non_empty().map(|id| self.share(id, NAME_BYTES_MAX)),
-            with_bearer_token: asked.call_with_bearer_token.0 || added.call_with_bearer_token.0,
+            with_bearer_token: asked.call_with_bearer_token.is_true() || added.call_with_bearer_token.is_true(),
             tls: event.tls_details.tls_version.non_empty().map(|version| self.share(version, NAME_BYTES_MAX)),
             resource: self.resource(event, operation, &outcome),
             outcome,

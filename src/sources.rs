@@ -44,22 +44,31 @@ pub struct Policies {
 /// Deepest folder of rules.
 const RULE_DEPTH_MAX: usize = 8;
 
-/// Files of rules in `paths` (files, and folders at any depth), read, with their places. Relative paths begin at `base`.
+/// What a path of rules is called that means the shipped ones.
+pub const BUILTIN: &str = "builtin";
+/// The shipped rules: names and texts.
+static SHIPPED: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/rules.rs"));
+
+/// Files of rules in `paths` (files, folders at any depth, and [`BUILTIN`]), read, with the places of those that have one.
+/// Relative paths begin at `base`.
 ///
 /// # Errors
 /// Every path that names nothing, and every file that cannot be read.
 pub fn rule_files(paths: &[PathBuf], base: &Path) -> Result<(Vec<sigma::Source>, Vec<PathBuf>), Vec<String>> {
-    let (mut files, mut errors) = (Vec::new(), Vec::new());
+    let (mut files, mut errors, mut sources) = (Vec::new(), Vec::new(), Vec::new());
     for path in paths {
+        if path.as_os_str() == BUILTIN {
+            sources.extend(SHIPPED.iter().map(|(file, text)| sigma::Source { file: (*file).to_owned(), text: (*text).to_owned() }));
+            continue;
+        }
         let place = base.join(path);
         if !place.exists() {
-            errors.push(format!("{}: no such file or folder; name files of rules", place.display()));
+            errors.push(format!("{}: no such file or folder; name files of rules, or \"{BUILTIN}\" for the shipped ones", place.display()));
         }
         collect_rules(&place, RULE_DEPTH_MAX, &mut files);
     }
     files.sort();
     files.dedup();
-    let mut sources = Vec::new();
     for path in &files {
         match std::fs::read_to_string(path) {
             Ok(text) => sources.push(sigma::Source { file: path.strip_prefix(base).unwrap_or(path).display().to_string(), text }),

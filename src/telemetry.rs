@@ -50,7 +50,7 @@ const FAMILIES: [&str; 24] = [
 ];
 const OUTCOMES: [&str; 4] = ["success", "denied", "throttled", "failed"];
 /// Where a table loses entries.
-const TABLES: [&str; 5] = ["actors", "newcomers", "credentials", "grants", "alerts"];
+const TABLES: [&str; 6] = ["actors", "newcomers", "credentials", "grants", "alerts", "correlations"];
 /// Upper bounds of durations, in seconds: CloudTrail's own delay is minutes, SNS's is milliseconds.
 const LAG_BUCKETS: [f64; 12] = [1.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 14_400.0, 86_400.0];
 const CALL_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -263,8 +263,14 @@ impl Metrics {
         self.set(M::WatermarkSeconds, &[], gauges.watermark.unix() as f64);
         self.set(M::DedupHorizonSeconds, &[], gauges.dedup_horizon as f64);
         let tables = &gauges.tables;
-        let now =
-            [tables.actors_evicted, tables.newcomers_evicted, tables.credentials_evicted, gauges.grants_evicted, gauges.resolved_early];
+        let now = [
+            tables.actors_evicted,
+            tables.newcomers_evicted,
+            tables.credentials_evicted,
+            gauges.grants_evicted,
+            gauges.resolved_early,
+            gauges.correlations_evicted,
+        ];
         let mut before = self.evicted.lock().unwrap_or_else(PoisonError::into_inner);
         for ((table, now), before) in TABLES.iter().zip(now).zip(before.iter_mut()) {
             self.count(M::Evicted, &[table], now.saturating_sub(*before));

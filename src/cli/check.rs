@@ -4,14 +4,21 @@ use std::path::Path;
 
 use super::{Exit, Failure, Loaded, load};
 use crate::config::Settings;
+use crate::detect::Mode;
 
 /// Reads the configuration and everything that it names, and says what it found.
 pub fn check(config: &Path) -> Result<Exit, Failure> {
     let Loaded { settings, sources, notices } = load(config)?;
     println!("{}: no mistakes", config.display());
-    let rules = settings.engine.rules.alerting().count();
-    if rules > 0 {
-        println!("{rules} rules that alert");
+    let (rules, detectors) = (&settings.engine.rules, &settings.engine.detectors);
+    if !rules.is_empty() {
+        let silent = rules.alerting().filter(|rule| detectors.rule_mode(rule) == Mode::Off).count();
+        println!(
+            "rules: {} that alert (of them {} correlations; {silent} are off), {} files",
+            rules.alerting().count(),
+            rules.correlations().len(),
+            rules.files(),
+        );
     }
     for notice in &notices {
         println!("warning: {notice}");
@@ -36,7 +43,7 @@ fn remarks(settings: &Settings) -> Vec<String> {
     remark(settings.streams.is_empty(), "no [[streams]]: `run` has nothing to read; `replay` and `warm` work");
     remark(settings.topics.is_empty(), "no [[topics]]: alerts are logged and shown on the page, and page nobody");
     remark(settings.engine.policy.is_empty(), "no [policy] documents and no [departments]: cross-department knows no model's owner");
-    remark(settings.rule_paths.is_empty(), "no [rules] paths: no Sigma rule is in use, the shipped pack neither");
+    remark(settings.rule_paths.is_empty(), "no [rules] paths: no Sigma rule is in use; paths = [\"builtin\"] are the shipped ones");
     remark(
         settings.streams.iter().any(|stream| stream.arn.is_none()),
         "a stream has no arn: policies on the stream's ARN may refuse GetRecords",

@@ -26,12 +26,15 @@ use crate::clock::{Clock, moment};
 use crate::cloudtrail::{Decoder, Limits};
 use crate::config::{Settings, Start, Stream, Topic};
 use crate::daemon::{Access, Daemon, Outcome, stop_signal};
+use crate::detect::Mode;
 use crate::engine::{Engine, Report};
 use crate::finding::Severity;
 use crate::identity::Directory;
 use crate::observation::Observer;
 use crate::policy::{Attached, DepartmentTable, Document, PolicyBook, ProfileTable, Roles};
+use crate::sigma::{RuleSet, UnknownFields, load};
 use crate::snapshot::Snapshot;
+use crate::sources::{BUILTIN, rule_files};
 use crate::storage::StateFolder;
 use crate::telemetry::start_log;
 use crate::time::{DAY, EventTime, HOUR, Now};
@@ -166,6 +169,9 @@ fn settings(company: &Company, kinesis: &str, sns: &str, format: Format) -> Resu
     settings.departments = DepartmentTable::new(departments);
     let book = settings.book(perimeter(company)?, ProfileTable::shipped());
     settings.engine.policy = Arc::new(PolicyBook::new(book));
+    settings.engine.rules = Arc::new(shipped_rules()?);
+    // This company's sessions come from a broker that writes the department: said here once instead of at three at night.
+    settings.engine.detectors.rule_modes.insert("department_tag_passed".to_owned(), Mode::Report);
     settings.streams =
         vec![Stream { name: STREAM.to_owned(), arn: None, region: None, endpoint: Some(kinesis.to_owned()), start: Start::TrimHorizon }];
     settings.topics = vec![Topic {
@@ -180,6 +186,12 @@ fn settings(company: &Company, kinesis: &str, sns: &str, format: Format) -> Resu
     let directory = Directory::parse(&company.directory_csv());
     let directory = directory.map_err(|errors| Failure::new(Exit::Software, format_args!("the company's directory: {errors:?}")))?;
     Ok(settings.with_directory(directory))
+}
+
+fn shipped_rules() -> Result<RuleSet, Failure> {
+    let broken = |mistakes: Vec<String>| Failure::new(Exit::Software, format_args!("the shipped rules: {}", mistakes.join("; ")));
+    let (sources, _) = rule_files(&[PathBuf::from(BUILTIN)], std::path::Path::new("")).map_err(broken)?;
+    load(&sources, UnknownFields::Refuse).map_err(|mistakes| broken(mistakes.iter().map(ToString::to_string).collect()))
 }
 
 /// The policy that is attached to the roles of people: each department's models, by the session tag.

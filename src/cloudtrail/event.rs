@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::lenient::{self, Count, Flag, Pairs, Present, Text, TextList, lenient_object, scalars_are_default};
+use super::lenient::{self, Count, Pairs, Present, Text, TextList, lenient_object, scalars_are_default};
 use super::user_identity::UserIdentity;
 
 lenient_object! {
@@ -50,7 +50,7 @@ lenient_object! {
         "modelId" => model_id: Text<'a>,
         /// The model in a `bedrock-mantle` CreateInference.
         "model" => model: Text<'a>,
-        "callWithBearerToken" => call_with_bearer_token: Flag,
+        "callWithBearerToken" => call_with_bearer_token: Text<'a>,
         .. => rare: RareParameters,
     }
 }
@@ -147,7 +147,7 @@ lenient_object! {
         "outputTokens" => output_tokens: Count,
         "cacheReadInputTokens" => cache_read_input_tokens: Count,
         "cacheWriteInputTokens" => cache_write_input_tokens: Count,
-        "callWithBearerToken" => call_with_bearer_token: Flag,
+        "callWithBearerToken" => call_with_bearer_token: Text<'a>,
         /// The user-pool subject that an administrative call of Cognito is about.
         "sub" => sub: Text<'a>,
     }

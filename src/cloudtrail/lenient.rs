@@ -19,6 +19,8 @@ const COPIED_TEXT_BYTES_MAX: usize = 64 * 1024;
 const ENTRIES_MAX: usize = 64;
 
 /// A text field. Numbers and booleans become their text; null, lists and objects become empty.
+///
+/// What is empty is owned where the field is absent, and borrowed where it is there and has no text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text<'a>(Cow<'a, str>);
 
@@ -37,6 +39,20 @@ impl Text<'_> {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Whether it says yes: the boolean `true` or its name.
+    pub fn is_true(&self) -> bool {
+        self.0.eq_ignore_ascii_case("true")
+    }
+
+    /// Whether the field is absent, rather than null, an empty string, a list or an object.
+    pub fn is_absent(&self) -> bool {
+        matches!(&self.0, Cow::Owned(text) if text.is_empty())
+    }
+
+    const fn odd() -> Self {
+        Text(Cow::Borrowed(""))
+    }
 }
 
 impl<'a> From<&'a str> for Text<'a> {
@@ -44,10 +60,6 @@ impl<'a> From<&'a str> for Text<'a> {
         Text(Cow::Borrowed(text))
     }
 }
-
-/// A yes/no field, written as a boolean or as the string `"true"`. Anything else is no.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flag(pub bool);
 
 /// A count, written as a number or as a numeric string. Negative, fractional or other values are absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,7 +202,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
                 Ok(Text(Cow::Borrowed(v)))
             }
             fn visit_str<E>(self, v: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(cut(v, COPIED_TEXT_BYTES_MAX).to_owned())))
+                Ok(if v.is_empty() { Text::odd() } else { Text(Cow::Owned(cut(v, COPIED_TEXT_BYTES_MAX).to_owned())) })
             }
             fn visit_bool<E>(self, v: bool) -> Result<Text<'de>, E> {
                 Ok(Text(Cow::Borrowed(if v { "true" } else { "false" })))
@@ -205,22 +217,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
                 Ok(Text(Cow::Owned(v.to_string())))
             }
             fn visit_unit<E>(self) -> Result<Text<'de>, E> {
-                Ok(Text::default())
+                Ok(Text::odd())
             }
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Text<'de>, A::Error> {
-                drain(seq).map(|()| Text::default())
+                drain(seq).map(|()| Text::odd())
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Text<'de>, A::Error> {
-                drain_map(map).map(|()| Text::default())
+                drain_map(map).map(|()| Text::odd())
             }
         }
         deserializer.deserialize_any(TextVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for Flag {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Text::deserialize(deserializer).map(|text| Flag(text.as_str().eq_ignore_ascii_case("true")))
     }
 }
 
@@ -344,7 +350,6 @@ mod tests {
     fn no_leaf_refuses_any_value() {
         for json in ANYTHING {
             serde_json::from_str::<Text<'_>>(json).expect(json);
-            serde_json::from_str::<Flag>(json).expect(json);
             serde_json::from_str::<Count>(json).expect(json);
             serde_json::from_str::<Present>(json).expect(json);
             serde_json::from_str::<TextList<'_>>(json).expect(json);
@@ -358,6 +363,21 @@ mod tests {
         assert!(matches!(serde_json::from_str::<Text<'_>>(r#""plain""#).expect("json").0, Cow::Borrowed("plain")));
         assert_eq!(serde_json::from_str::<Text<'_>>(r#""a\nb""#).expect("json").as_str(), "a\nb");
         assert_eq!(serde_json::from_str::<Text<'_>>("12").expect("json").as_str(), "12");
+    }
+
+    #[test]
+    fn absent_is_not_the_same_as_there_and_no_text() {
+        lenient_object! {
+            struct One<'a> {
+                "a" => a: Text<'a>,
+            }
+        }
+        let of = |json: &str| serde_json::from_str::<One<'_>>(json).map(|one| (one.a.is_empty(), one.a.is_absent())).expect("json");
+        assert_eq!(of("{}"), (true, true));
+        for there in [r#"{"a":null}"#, r#"{"a":""}"#, r#"{"a":[]}"#, r#"{"a":{"b":"c"}}"#] {
+            assert_eq!(of(there), (true, false), "{there}");
+        }
+        assert_eq!(of(r#"{"a":false}"#), (false, false));
     }
 
     #[test]

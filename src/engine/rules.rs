@@ -2,6 +2,7 @@
 //! settled; and it feeds correlations.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use crate::identity::Unknown;
 use crate::observation::Call;
 use crate::policy::Ruling;
 use crate::sigma::correlate::{CorrelatorLimits, Occurrence};
-use crate::sigma::{Correlation, CorrelationKind, Correlator, CorrelatorImage, Fired, Rule, RuleFacts, RuleSet};
+use crate::sigma::{Correlation, CorrelationKind, Correlator, CorrelatorImage, Facts, Fired, Rule, RuleFacts, RuleSet};
 use crate::time::{EventTime, spoken};
 
 /// Most stories whose last telling is remembered, for suppression.
@@ -95,9 +96,9 @@ impl Engine {
             return;
         }
         let set = Arc::clone(self.rules.set());
-        // Before it is settled whose call it was, nothing asks for them.
-        let facts = if tap == Tap::Instant { RuleFacts::default() } else { self.facts_of(&held.call, known, ruling) };
         let judged = Judged { ruling, trusted: held.trusted, ..Judged::plain(&held.call, &known.who) };
+        let assumed = self.settings.assumed_facts.clone();
+        let facts = CallFacts { judged: &judged, assumed: assumed.as_ref() };
         let mut fired = Vec::new();
         for found in &held.call.matched {
             let Some((number, single)) = set.single(&found.rule) else { continue };
@@ -112,8 +113,8 @@ impl Engine {
             for feed in set.feeds(number) {
                 let waits = single.asks_own || set.correlations().get(feed.0 as usize).is_some_and(|correlation| correlation.asks_own);
                 if holds && waits != (tap == Tap::Instant) {
-                    let occurrence =
-                        Occurrence { found, facts: &facts, time: held.call.invocation.time, id: held.call.invocation.event_id.as_ref() };
+                    let (time, id) = (held.call.invocation.time, held.call.invocation.event_id.as_ref());
+                    let occurrence = Occurrence { found, facts: &facts, time, id };
                     self.rules.correlator.feed(&set, *feed, &occurrence, || held.call.clone(), &mut fired);
                 }
             }
@@ -124,24 +125,6 @@ impl Engine {
             }
         }
         self.publish(report);
-    }
-
-    /// What geophone knows of a call.
-    fn facts_of(&self, call: &Call, known: &Known, ruling: &Ruling) -> RuleFacts {
-        let who = &known.who;
-        let facts = RuleFacts {
-            actor: who.actor.to_string(),
-            person: who.person.as_deref().unwrap_or("").to_owned(),
-            department: who.department.name().map_or("", |name| name).to_owned(),
-            family: call.invocation.model.as_ref().map_or("", |model| &model.family).to_owned(),
-            denial: call.invocation.outcome.denial().map_or("", |denial| denial.kind.label()).to_owned(),
-            verdict: ruling.verdict.as_ref().map_or("", |verdict| verdict.decision.label()).to_owned(),
-            tags: who.session.tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
-        };
-        match &self.settings.assumed_facts {
-            Some(assumed) => facts.assuming(assumed),
-            None => facts,
-        }
     }
 
     /// What was to follow has not followed.
@@ -179,6 +162,42 @@ impl Engine {
         }
         let finding = finding_of(judged, rule, fingerprint, fired);
         self.signals.push(Signal::Finding(Box::new(finding)));
+    }
+}
+
+/// What is known of a call, for rules that ask for it.
+#[derive(Clone, Copy)]
+struct CallFacts<'a> {
+    judged: &'a Judged<'a>,
+    /// What tests of rules say in the place of what was found out.
+    assumed: Option<&'a RuleFacts>,
+}
+
+impl Facts for CallFacts<'_> {
+    fn write(&self, path: &str, out: &mut String) -> bool {
+        if self.assumed.is_some_and(|assumed| assumed.write(path, out)) {
+            return true;
+        }
+        let (call, who) = (self.judged.call, self.judged.who);
+        let text = match path {
+            "userIdentity.accessKeyId" => &call.caller.access_key_id,
+            "userIdentity.arn" => &call.caller.arn,
+            "awsRegion" => &call.invocation.region,
+            "sourceIPAddress" => &call.invocation.source_ip,
+            "eventName" => &call.invocation.name,
+            "geophone.actor" => return write!(out, "{}", who.actor).is_ok(),
+            "geophone.person" => who.person.as_deref().unwrap_or_default(),
+            "geophone.department" => who.department.name().map_or("", |name| name),
+            "geophone.model.family" => call.invocation.model.as_ref().map_or("", |model| &model.family),
+            "geophone.denial.kind" => call.invocation.outcome.denial().map_or("", |denial| denial.kind.label()),
+            "geophone.policy.verdict" => self.judged.ruling.verdict.as_ref().map_or("", |verdict| verdict.decision.label()),
+            path => {
+                let Some(key) = path.strip_prefix("geophone.tags.") else { return false };
+                who.session.tags.iter().find(|(tag, _)| **tag == *key).map_or("", |(_, value)| value)
+            }
+        };
+        out.push_str(text);
+        !text.is_empty()
     }
 }
 

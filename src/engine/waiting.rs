@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3Builder;
 
 use crate::bedrock::Tokens;
+use crate::hashed::ByHash;
 use crate::observation::Call;
 use crate::time::EventTime;
 
@@ -116,7 +116,7 @@ pub enum Half {
 /// Halves by request, forgotten after a while.
 #[derive(Clone, Debug)]
 pub struct Pairs {
-    halves: HashMap<u64, Half, Xxh3Builder>,
+    halves: ByHash<u64, Half>,
     order: VecDeque<(EventTime, u64)>,
     pairs_max: usize,
     unpaired: u64,

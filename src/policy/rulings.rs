@@ -6,7 +6,6 @@
 //! time, the source address or the user agent are not remembered. Another book is another memory.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3Builder;
@@ -14,6 +13,7 @@ use xxhash_rust::xxh3::Xxh3Builder;
 use super::evaluate::Policies;
 use super::judge::{PolicyBook, Ruling, public_address};
 use crate::bedrock::{Invocation, Model};
+use crate::hashed::ByHash;
 use crate::identity::{Attribution, Caller, CallerKind, Unknown};
 use crate::observation::Call;
 
@@ -88,25 +88,6 @@ impl Asked {
     }
 }
 
-/// Takes a hash for what it is.
-#[derive(Clone, Copy, Debug, Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // Only u64 is ever hashed; anything else is mixed in byte by byte.
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
 /// Plane, kind of credential, outcome and kind of source, in one number.
 fn standing(invocation: &Invocation, reads_endpoint: bool) -> u64 {
     let source = if reads_endpoint { 1 + u64::from(public_address(&invocation.source_ip).is_none()) } else { 0 };
@@ -130,7 +111,7 @@ pub struct Rulings {
     principals: HashMap<Facts, Arc<Principal>, Xxh3Builder>,
     next_principal: u64,
     /// By the hash of what is asked; another question of the same hash takes its place.
-    rulings: HashMap<u64, Remembered, BuildHasherDefault<AsItIs>>,
+    rulings: ByHash<u64, Remembered>,
     nothing: Arc<Ruling>,
 }
 

@@ -4,18 +4,22 @@
 //! that it is in is looked at again; an event without a field to group by, or to count, belongs to no group. It is told
 //! when a group crosses into what the rule describes, and not again before it has left it.
 //!
+//! Of rules whose order counts, and not how often they match, a group keeps only what can make a difference: an occurrence
+//! between two others of its rule that one window reaches both of is in no sequence that they are not in.
+//!
 //! **Invariants:** never a clock; the caller has dropped repeated events; work per event is O(log n) amortised, however hot
 //! a group is; groups, occurrences and what waits are bounded, and what is forgotten is counted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{Xxh3Builder, xxh3_64};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::event::RuleFacts;
-use super::rules::{Correlation, CorrelationKind, RuleMatch, RuleSet, text_of};
+use super::event::Facts;
+use super::rules::{Correlation, CorrelationKind, RuleMatch, RuleSet, write_text};
 use crate::bedrock::EventId;
+use crate::hashed::ByHash;
 use crate::time::EventTime;
 
 /// Most occurrences of a group: beyond it the oldest go.
@@ -40,21 +44,25 @@ impl Default for CorrelatorLimits {
     }
 }
 
-/// A group of a correlation.
-type Key = (Arc<str>, Box<str>);
+/// A group of a correlation: a hash of the rule's id and of the values that its events share.
+type Key = u128;
 
 /// What a group remembers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Group {
+    /// The correlation's id.
+    rule: Arc<str>,
+    /// The values that its events share.
+    name: Box<str>,
     /// By second and value: how often. The value is a hash, or the place of the rule.
     occurrences: BTreeMap<(EventTime, u64), u32>,
     /// The newest occurrence.
     newest: EventTime,
     /// Of everything that is kept: occurrences by value, and all. What they do not reach, no window does.
-    kept: HashMap<u64, u32, Xxh3Builder>,
+    kept: ByHash<u64, u32>,
     kept_total: u64,
     /// In the window that ends with the newest: occurrences by value, and all.
-    live: HashMap<u64, u32, Xxh3Builder>,
+    live: ByHash<u64, u32>,
     total: u64,
     /// Where that window begins.
     live_from: EventTime,
@@ -64,7 +72,8 @@ struct Group {
     is_inside: bool,
     /// End of the last window that was told.
     told: Option<EventTime>,
-    ids: Vec<EventId>,
+    /// The last events, with their times and the places of their rules.
+    ids: VecDeque<(EventTime, u32, EventId)>,
 }
 
 /// A first rule that has matched and waits for the second.
@@ -95,11 +104,13 @@ pub struct Fired<P> {
 /// All groups of all correlations. `P` is what must be known of an event when it turns out that nothing followed it.
 #[derive(Clone, Debug)]
 pub struct Correlator<P> {
-    groups: HashMap<Key, Group>,
+    groups: ByHash<Key, Group>,
     waiting: BTreeMap<(EventTime, u64), Waiting<P>>,
     next: u64,
     limits: CorrelatorLimits,
     last_sweep: EventTime,
+    /// Where the name of a group is put together.
+    scratch: String,
     /// Groups, occurrences and waiting events that were forgotten for want of room.
     pub evicted: u64,
 }
@@ -119,11 +130,11 @@ impl<P> Default for CorrelatorImage<P> {
 
 /// An event that matches a rule.
 #[derive(Clone, Copy, Debug)]
-pub struct Occurrence<'a> {
+pub struct Occurrence<'a, F> {
     /// The match.
     pub found: &'a RuleMatch,
-    /// What geophone knows of it.
-    pub facts: &'a RuleFacts,
+    /// What is known of it besides.
+    pub facts: &'a F,
     /// When it happened.
     pub time: EventTime,
     /// Its id.
@@ -133,7 +144,15 @@ pub struct Occurrence<'a> {
 impl<P: Clone> Correlator<P> {
     /// Nothing remembered.
     pub fn new(limits: CorrelatorLimits) -> Self {
-        Self { groups: HashMap::new(), waiting: BTreeMap::new(), next: 0, limits, last_sweep: EventTime::MIN, evicted: 0 }
+        Self {
+            groups: HashMap::default(),
+            waiting: BTreeMap::new(),
+            next: 0,
+            limits,
+            last_sweep: EventTime::MIN,
+            scratch: String::new(),
+            evicted: 0,
+        }
     }
 
     /// Takes an occurrence of a rule into one correlation that it feeds, at its `place` there.
@@ -141,38 +160,24 @@ impl<P: Clone> Correlator<P> {
         &mut self,
         set: &RuleSet,
         (number, place): (u32, u32),
-        occurrence: &Occurrence<'_>,
+        occurrence: &Occurrence<'_, impl Facts>,
         payload: impl FnOnce() -> P,
         out: &mut Vec<Fired<P>>,
     ) {
         let Some(correlation) = set.correlations().get(number as usize) else { return };
-        let Occurrence { found, facts, time, id } = *occurrence;
-        let text = |field: &String| text_of(&found.fields, facts, field);
-        let parts: Option<Vec<String>> =
-            correlation.group_by.get(place as usize).map_or(Some(Vec::new()), |fields| fields.iter().map(text).collect());
-        // An absent field is no value that events could share.
-        let Some(parts) = parts else { return };
-        let value = match &correlation.field {
-            Some(field) => match text(field) {
-                Some(value) => xxh3_64(value.as_bytes()),
-                None => return,
-            },
-            None if correlation.kind == CorrelationKind::EventCount => 0,
-            None => u64::from(place),
-        };
-        let key: Key = (Arc::clone(&correlation.rule.id), parts.join(", ").into());
-        self.make_room(&key);
-        let group = self.groups.entry(key.clone()).or_insert_with(|| Group::starting(time, correlation));
+        let time = occurrence.time;
+        let Some((key, value)) = self.place_of(correlation, place, occurrence) else { return };
+        self.make_room(key);
+        let group = self.groups.entry(key).or_insert_with(|| Group::starting(time, correlation, &self.scratch));
         if time < group.newest.plus(-correlation.timespan - self.limits.slack) {
             return;
         }
-        if let Some(id) = id
-            && group.ids.len() < IDS_MAX
-        {
-            group.ids.push(id.clone());
+        if let Some(id) = occurrence.id {
+            group.note_id(time, place, id);
         }
         if correlation.kind == CorrelationKind::Absence {
             group.remember(time, value, false);
+            group.thin(correlation, time, value);
             group.drop_oldest();
             if place == 0 && self.waiting.len() < WAITING_MAX {
                 self.waiting.insert((time.plus(correlation.timespan), self.next), Waiting { key, since: time, payload: payload() });
@@ -190,32 +195,50 @@ impl<P: Clone> Correlator<P> {
         };
         self.evicted += dropped;
         if let Some((onset, count)) = found {
-            let ids = std::mem::take(&mut group.ids);
-            out.push(Fired { correlation: number, group: key.1, count, onset, ids, payload: None });
+            out.push(Fired { correlation: number, group: group.name.clone(), count, onset, ids: group.ids_since(onset), payload: None });
         }
+    }
+
+    /// The group that an occurrence belongs to, its name left in `scratch`, and the value that is counted in it. An absent
+    /// field is no value that events could share, or that could be counted.
+    fn place_of(&mut self, correlation: &Correlation, place: u32, occurrence: &Occurrence<'_, impl Facts>) -> Option<(Key, u64)> {
+        let (found, facts, name) = (occurrence.found, occurrence.facts, &mut self.scratch);
+        name.clear();
+        let value = match &correlation.field {
+            Some(field) => {
+                write_text(&found.fields, facts, field, name).then_some(())?;
+                xxh3_64(name.as_bytes())
+            }
+            None if correlation.kind == CorrelationKind::EventCount => 0,
+            None => u64::from(place),
+        };
+        name.clear();
+        // Where each value ends: "a, b" and "c" are not "a" and "b, c".
+        let mut ends = xxh3_128(correlation.rule.id.as_bytes());
+        for field in correlation.group_by.get(place as usize).into_iter().flatten() {
+            if !name.is_empty() {
+                name.push_str(", ");
+            }
+            write_text(&found.fields, facts, field, name).then_some(())?;
+            ends = ends.rotate_left(17) ^ name.len() as u128;
+        }
+        Some((xxh3_128(name.as_bytes()) ^ ends, value))
     }
 
     /// Moves time on: what was to follow has not, and groups that are over are forgotten.
     pub fn handle_time(&mut self, set: &RuleSet, watermark: EventTime, out: &mut Vec<Fired<P>>) {
         while let Some(entry) = self.waiting.first_entry().filter(|entry| entry.key().0 < watermark) {
             let Waiting { key, since, payload } = entry.remove();
-            let Some((number, correlation)) = set
-                .correlations()
-                .iter()
-                .enumerate()
-                .find(|(_, correlation)| correlation.rule.id == key.0)
-                .map(|(number, found)| (number as u32, found))
-            else {
-                continue;
-            };
             let Some(group) = self.groups.get_mut(&key) else { continue };
+            let mut numbered = (0..).zip(set.correlations());
+            let Some((number, correlation)) = numbered.find(|(_, correlation)| correlation.rule.id == group.rule) else { continue };
             let is_followed =
                 group.occurrences.range((since, 0)..=(since.plus(correlation.timespan), u64::MAX)).any(|((_, place), _)| *place == 1);
             let is_told = group.told.is_some_and(|told| since.since(told) <= correlation.timespan);
             if !is_followed && !is_told {
                 group.told = Some(since);
-                let ids = std::mem::take(&mut group.ids);
-                out.push(Fired { correlation: number, group: key.1, count: 1, onset: since, ids, payload: Some(payload) });
+                let ids = group.ids_since(since);
+                out.push(Fired { correlation: number, group: group.name.clone(), count: 1, onset: since, ids, payload: Some(payload) });
             }
         }
         if watermark.since(self.last_sweep) >= 60 {
@@ -223,16 +246,16 @@ impl<P: Clone> Correlator<P> {
             let longest: HashMap<&Arc<str>, i64> = set.correlations().iter().map(|found| (&found.rule.id, found.timespan)).collect();
             let slack = self.limits.slack;
             self.groups
-                .retain(|(rule, _), group| longest.get(rule).is_some_and(|timespan| group.newest.plus(2 * timespan + slack) >= watermark));
+                .retain(|_, group| longest.get(&group.rule).is_some_and(|timespan| group.newest.plus(2 * timespan + slack) >= watermark));
         }
     }
 
     /// Makes room for one more group: the tenth that is quiet for longest goes at once, so that it is rarely done.
-    fn make_room(&mut self, key: &Key) {
-        if self.groups.len() < self.limits.groups_max || self.groups.contains_key(key) {
+    fn make_room(&mut self, key: Key) {
+        if self.groups.len() < self.limits.groups_max || self.groups.contains_key(&key) {
             return;
         }
-        let mut times: Vec<(EventTime, Key)> = self.groups.iter().map(|(key, group)| (group.newest, key.clone())).collect();
+        let mut times: Vec<(EventTime, Key)> = self.groups.iter().map(|(key, group)| (group.newest, *key)).collect();
         times.sort_unstable();
         let going = (times.len() / 10).max(1);
         self.evicted += going as u64;
@@ -243,8 +266,8 @@ impl<P: Clone> Correlator<P> {
 
     /// What a snapshot keeps.
     pub fn image(&self) -> CorrelatorImage<P> {
-        let mut groups: Vec<(Key, Group)> = self.groups.iter().map(|(key, group)| (key.clone(), group.clone())).collect();
-        groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let mut groups: Vec<(Key, Group)> = self.groups.iter().map(|(key, group)| (*key, group.clone())).collect();
+        groups.sort_unstable_by_key(|(key, _)| *key);
         CorrelatorImage { groups, waiting: self.waiting.iter().map(|(at, waiting)| (*at, waiting.clone())).collect() }
     }
 
@@ -257,9 +280,11 @@ impl<P: Clone> Correlator<P> {
 }
 
 impl Group {
-    fn starting(time: EventTime, correlation: &Correlation) -> Self {
+    fn starting(time: EventTime, correlation: &Correlation, name: &str) -> Self {
         let places = if correlation.kind == CorrelationKind::TemporalOrdered { correlation.rules.len() } else { 0 };
         Self {
+            rule: Arc::clone(&correlation.rule.id),
+            name: name.into(),
             occurrences: BTreeMap::new(),
             newest: time,
             kept: HashMap::default(),
@@ -270,7 +295,48 @@ impl Group {
             starts: vec![None; places],
             is_inside: false,
             told: None,
-            ids: Vec::new(),
+            ids: VecDeque::new(),
+        }
+    }
+
+    /// Keeps an event's id for the alert. Of a rule that matches often only the last are kept, and none of another's.
+    fn note_id(&mut self, time: EventTime, place: u32, id: &EventId) {
+        if self.ids.len() >= IDS_MAX {
+            let oldest = self.ids.iter().position(|(_, of, _)| *of == place).unwrap_or(0);
+            self.ids.remove(oldest);
+        }
+        self.ids.push_back((time, place, id.clone()));
+    }
+
+    fn ids_since(&self, onset: EventTime) -> Vec<EventId> {
+        let mut ids: Vec<_> = self.ids.iter().filter(|(time, ..)| *time >= onset).collect();
+        ids.sort_by_key(|(time, ..)| *time);
+        ids.into_iter().map(|(.., id)| id.clone()).collect()
+    }
+
+    /// Forgets what makes no difference, now that there is an occurrence at `time`: of three of one rule with no other's
+    /// between them, within one window, the middle one. (Whatever is within the window of it is within that of the first
+    /// or of the last.)
+    fn thin(&mut self, correlation: &Correlation, time: EventTime, place: u64) {
+        if correlation.kind == CorrelationKind::TemporalOrdered && correlation.rules.len() > 2 {
+            return;
+        }
+        let mut before = self.occurrences.range(..(time, place)).rev().map(|(at, _)| *at);
+        let after = self.occurrences.range((time, place + 1)..).next().map(|(at, _)| *at);
+        let (last, last_but_one) = (before.next(), before.next());
+        let within = |from: (EventTime, u64), to: (EventTime, u64)| {
+            from.1 == place && to.1 == place && from.0 < to.0 && to.0.since(from.0) <= correlation.timespan
+        };
+        let middle = match (last_but_one, last, after) {
+            (_, Some(last), Some(after)) if within(last, after) => (time, place),
+            (Some(first), Some(middle), None) if middle.1 == place && within(first, (time, place)) => middle,
+            _ => return,
+        };
+        if let Some(count) = self.occurrences.remove(&middle) {
+            take(&mut self.kept, &mut self.kept_total, middle.1, count);
+            if middle.0 >= self.live_from {
+                take(&mut self.live, &mut self.total, middle.1, count);
+            }
         }
     }
 
@@ -319,6 +385,9 @@ impl Group {
             *self.live.entry(value).or_default() += 1;
             self.total += 1;
         }
+        if !counts {
+            self.thin(correlation, time, value);
+        }
         let dropped = self.drop_oldest();
         let number = if counts { self.total } else { self.live.len() as u64 };
         let inside = describes(correlation, number);
@@ -338,7 +407,7 @@ impl Group {
     /// A late event may complete a window that ended before the newest. All windows that it is in are walked over once.
     fn past_window(&mut self, correlation: &Correlation, time: EventTime, counts: bool) -> Option<(EventTime, u64)> {
         let (span, told) = (correlation.timespan, self.told);
-        let (mut values, mut total) = (HashMap::<u64, u32, Xxh3Builder>::default(), 0u64);
+        let (mut values, mut total) = (ByHash::<u64, u32>::default(), 0u64);
         let mut behind = self.occurrences.range((time.plus(-span), 0)..).peekable();
         for ((end, value), count) in self.occurrences.range((time.plus(-span), 0)..=(time.plus(span), u64::MAX)) {
             *values.entry(*value).or_default() += count;
@@ -367,6 +436,7 @@ impl Group {
         if !self.remember(time, place, false) {
             return (None, 0);
         }
+        self.thin(correlation, time, place);
         let dropped = self.drop_oldest();
         let mut complete = None;
         if is_in_order {
@@ -401,7 +471,7 @@ impl Group {
 }
 
 /// Takes occurrences of a value out of a count.
-fn take(values: &mut HashMap<u64, u32, Xxh3Builder>, total: &mut u64, value: u64, count: u32) {
+fn take(values: &mut ByHash<u64, u32>, total: &mut u64, value: u64, count: u32) {
     if let Some(known) = values.get_mut(&value) {
         *total = total.saturating_sub(u64::from(count.min(*known)));
         *known = known.saturating_sub(count);

@@ -7,6 +7,7 @@ use rsigma_eval::event::{Event, EventValue, JsonEvent};
 use serde_json::{Map, Value};
 
 use crate::cloudtrail::CloudTrailEvent;
+use crate::cloudtrail::lenient::Text;
 
 /// The JSON that an event was read from.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,27 +50,6 @@ impl RuleFacts {
         (!value.is_empty()).then_some(value)
     }
 
-    /// The same with what `assumed` says in the place of what was found out.
-    pub fn assuming(mut self, assumed: &Self) -> Self {
-        let pairs = [
-            (&mut self.actor, &assumed.actor),
-            (&mut self.person, &assumed.person),
-            (&mut self.department, &assumed.department),
-            (&mut self.family, &assumed.family),
-            (&mut self.denial, &assumed.denial),
-            (&mut self.verdict, &assumed.verdict),
-        ];
-        for (own, assumed) in pairs {
-            if !assumed.is_empty() {
-                own.clone_from(assumed);
-            }
-        }
-        if !assumed.tags.is_empty() {
-            self.tags.clone_from(&assumed.tags);
-        }
-        self
-    }
-
     /// Whether rules may ask for this field.
     pub fn has(field: &str) -> bool {
         matches!(field, "actor" | "person" | "department" | "model.family" | "denial.kind" | "policy.verdict")
@@ -77,8 +57,116 @@ impl RuleFacts {
     }
 }
 
+/// What is known of a call when its record is gone: the fields of geophone, and those in [`ON_CALL`].
+pub trait Facts {
+    /// Appends the value of a field to `out`; `false` where nothing is known.
+    fn write(&self, path: &str, out: &mut String) -> bool;
+}
+
+/// Fields of the record that a call keeps anyway. [`Facts`] may know them, and no match has to take them along.
+pub const ON_CALL: [&str; 5] = ["userIdentity.accessKeyId", "userIdentity.arn", "awsRegion", "sourceIPAddress", "eventName"];
+
+impl Facts for RuleFacts {
+    fn write(&self, path: &str, out: &mut String) -> bool {
+        path.strip_prefix(OWN).and_then(|own| self.get(own)).is_some_and(|text| {
+            out.push_str(text);
+            true
+        })
+    }
+}
+
 /// Prefix of the fields of [`RuleFacts`].
 pub const OWN: &str = "geophone.";
+
+/// The object that a typed field is in: its absence is certain only where the object was read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Within {
+    Record,
+    Identity,
+    Session,
+    Request,
+    Added,
+}
+
+/// Declares the fields that are taken out of every record.
+macro_rules! typed_fields {
+    ($($path:literal => $name:ident in $within:ident: $($part:ident).+,)+) => {
+        /// A field that is taken out of every record.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "they are called as in the record")]
+        pub enum Typed { $($name,)+ }
+
+        impl Typed {
+            /// The field of this path.
+            pub fn of(path: &str) -> Option<Self> {
+                match path {
+                    $($path => Some(Self::$name),)+
+                    _ => None,
+                }
+            }
+
+            /// Its text; empty where it has none.
+            fn text<'e, 'a>(self, event: &'e CloudTrailEvent<'a>) -> &'e Text<'a> {
+                match self {
+                    $(Self::$name => &event.$($part).+,)+
+                }
+            }
+
+            const fn within(self) -> Within {
+                match self {
+                    $(Self::$name => Within::$within,)+
+                }
+            }
+        }
+    };
+}
+
+typed_fields! {
+    "eventSource" => EventSource in Record: event_source,
+    "eventName" => EventName in Record: event_name,
+    "eventType" => EventType in Record: event_type,
+    "errorCode" => ErrorCode in Record: error_code,
+    "errorMessage" => ErrorMessage in Record: error_message,
+    "awsRegion" => AwsRegion in Record: aws_region,
+    "sourceIPAddress" => SourceIpAddress in Record: source_ip_address,
+    "userAgent" => UserAgent in Record: user_agent,
+    "recipientAccountId" => RecipientAccountId in Record: recipient_account_id,
+    "vpcEndpointId" => VpcEndpointId in Record: vpc_endpoint_id,
+    "userIdentity.arn" => Arn in Identity: user_identity.arn,
+    "userIdentity.accessKeyId" => AccessKeyId in Identity: user_identity.access_key_id,
+    "userIdentity.accountId" => AccountId in Identity: user_identity.account_id,
+    "userIdentity.invokedBy" => InvokedBy in Identity: user_identity.invoked_by,
+    "userIdentity.type" => IdentityType in Identity: user_identity.kind,
+    "userIdentity.userName" => UserName in Identity: user_identity.user_name,
+    "userIdentity.principalId" => PrincipalId in Identity: user_identity.principal_id,
+    "userIdentity.sessionContext.ec2RoleDelivery" => Ec2RoleDelivery in Session: user_identity.session_context.ec2_role_delivery,
+    "userIdentity.sessionContext.sessionIssuer.arn" => IssuerArn in Session: user_identity.session_context.session_issuer.arn,
+    "userIdentity.sessionContext.sessionIssuer.userName" => IssuerName in Session: user_identity.session_context.session_issuer.user_name,
+    "userIdentity.sessionContext.sessionIssuer.type" => IssuerType in Session: user_identity.session_context.session_issuer.kind,
+    "requestParameters.modelId" => ModelId in Request: request_parameters.model_id,
+    "requestParameters.callWithBearerToken" => AskedWithBearerToken in Request: request_parameters.call_with_bearer_token,
+    "additionalEventData.callWithBearerToken" => WithBearerToken in Added: additional_event_data.call_with_bearer_token,
+}
+
+impl Typed {
+    /// Whether the record certainly has no such field.
+    pub fn is_surely_absent(self, event: &CloudTrailEvent<'_>) -> bool {
+        let identity = &event.user_identity;
+        let is_object = match self.within() {
+            Within::Record => true,
+            Within::Identity => !identity.kind.is_empty(),
+            Within::Session => !identity.session_context.session_issuer.arn.is_empty(),
+            Within::Request => !event.request_parameters.model_id.is_empty(),
+            Within::Added => event.additional_event_data.input_tokens.0.is_some(),
+        };
+        is_object && self.text(event).is_absent()
+    }
+
+    /// Its value, where the record has it as a text: a boolean's text is not what the record has.
+    pub fn value<'e>(self, event: &'e CloudTrailEvent<'_>) -> Option<&'e str> {
+        if matches!(self, Self::AskedWithBearerToken | Self::WithBearerToken) { None } else { self.text(event).non_empty() }
+    }
+}
 
 /// An event before the rules. The JSON is parsed when the first rule asks for what was not taken out already.
 #[derive(Debug)]
@@ -88,14 +176,17 @@ pub struct SigmaEvent<'a> {
     whole: OnceCell<Value>,
     /// Whether a key may be written with escapes, which none of AWS's is.
     has_escapes: OnceCell<bool>,
-    /// Whether there is no error, which most rules ask.
-    lacks_error: OnceCell<bool>,
 }
 
 impl<'a> SigmaEvent<'a> {
     /// An event with the JSON that it was read from.
     pub const fn new(event: &'a CloudTrailEvent<'a>, raw: Raw<'a>) -> Self {
-        Self { event, raw, whole: OnceCell::new(), has_escapes: OnceCell::new(), lacks_error: OnceCell::new() }
+        Self { event, raw, whole: OnceCell::new(), has_escapes: OnceCell::new() }
+    }
+
+    /// What was taken out of the record.
+    pub(super) const fn typed(&self) -> &'a CloudTrailEvent<'a> {
+        self.event
     }
 
     /// The whole event. An envelope around it (EventBridge) is taken off.
@@ -107,45 +198,11 @@ impl<'a> SigmaEvent<'a> {
         })
     }
 
-    /// What was taken out of the record already; `None` where the JSON must be asked.
-    fn typed(&self, path: &str) -> Option<&str> {
-        let (event, identity) = (self.event, &self.event.user_identity);
-        let issuer = &identity.session_context.session_issuer;
-        let text = match path {
-            "eventSource" => &event.event_source,
-            "eventName" => &event.event_name,
-            "eventType" => &event.event_type,
-            "errorCode" => &event.error_code,
-            "errorMessage" => &event.error_message,
-            "awsRegion" => &event.aws_region,
-            "sourceIPAddress" => &event.source_ip_address,
-            "userAgent" => &event.user_agent,
-            "userIdentity.arn" => &identity.arn,
-            "userIdentity.accessKeyId" => &identity.access_key_id,
-            "userIdentity.accountId" => &identity.account_id,
-            "userIdentity.invokedBy" => &identity.invoked_by,
-            "userIdentity.type" => &identity.kind,
-            "userIdentity.userName" => &identity.user_name,
-            "userIdentity.sessionContext.ec2RoleDelivery" => &identity.session_context.ec2_role_delivery,
-            "userIdentity.sessionContext.sessionIssuer.arn" => &issuer.arn,
-            "userIdentity.sessionContext.sessionIssuer.userName" => &issuer.user_name,
-            "recipientAccountId" => &event.recipient_account_id,
-            "requestParameters.modelId" => &event.request_parameters.model_id,
-            "vpcEndpointId" => &event.vpc_endpoint_id,
-            _ => return None,
-        };
-        text.non_empty()
-    }
-
     /// Whether the record certainly has no key of this name: then nothing need be parsed to know it.
     fn lacks(&self, key: &str) -> bool {
         let Some(raw) = self.raw.0 else { return true };
         let has_escapes = || memchr::memchr(b'\\', raw.as_bytes()).is_some();
-        if *self.has_escapes.get_or_init(has_escapes) {
-            return false;
-        }
-        let lacks = || memchr::memmem::find(raw.as_bytes(), key.as_bytes()).is_none();
-        if key == "errorCode" { *self.lacks_error.get_or_init(lacks) } else { lacks() }
+        !*self.has_escapes.get_or_init(has_escapes) && memchr::memmem::find(raw.as_bytes(), key.as_bytes()).is_none()
     }
 
     fn in_whole(&self, path: &str) -> Option<EventValue<'_>> {
@@ -183,8 +240,13 @@ impl Event for SigmaEvent<'_> {
             // It is not known yet whose call it was: such rules are asked again when it is.
             return None;
         }
-        if let Some(text) = self.typed(path) {
-            return Some(EventValue::Str(Cow::Borrowed(text)));
+        if let Some(typed) = Typed::of(path) {
+            if let Some(text) = typed.value(self.event) {
+                return Some(EventValue::Str(Cow::Borrowed(text)));
+            }
+            if typed.is_surely_absent(self.event) {
+                return None;
+            }
         }
         let last = path.rsplit('.').next().unwrap_or(path);
         if self.whole.get().is_none() && self.lacks(last) {
@@ -207,20 +269,21 @@ impl Event for SigmaEvent<'_> {
 }
 
 /// The fields that a rule asks for, with the values that they had, for the time when it is known whose call it was.
-#[derive(Debug)]
-pub struct Kept<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<'a, F> {
     /// The record's fields, by path.
     pub fields: &'a Map<String, Value>,
-    /// What geophone knows.
-    pub facts: &'a RuleFacts,
+    /// What is known besides.
+    pub facts: &'a F,
 }
 
-impl Event for Kept<'_> {
+impl<F: Facts> Event for Kept<'_, F> {
     fn get_field(&self, path: &str) -> Option<EventValue<'_>> {
-        match path.strip_prefix(OWN) {
-            Some(own) => self.facts.get(own).map(|text| EventValue::Str(Cow::Borrowed(text))),
-            None => self.fields.get(path).map(EventValue::from),
+        if let Some(value) = self.fields.get(path) {
+            return Some(EventValue::from(value));
         }
+        let mut text = String::new();
+        self.facts.write(path, &mut text).then_some(EventValue::Str(Cow::Owned(text)))
     }
 
     fn any_string_value(&self, _: &dyn Fn(&str) -> bool) -> bool {

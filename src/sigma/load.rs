@@ -10,7 +10,8 @@ use std::sync::Arc;
 use rsigma_eval::compile_rule;
 use rsigma_parser::{CorrelationRule, Level, SigmaRule, parse_sigma_yaml};
 
-use super::event::OWN;
+use super::event::{ON_CALL, OWN};
+use super::index::{RuleIndex, needed};
 use super::rules::{Action, Rule, RuleSet, Single};
 use crate::severity::Severity;
 use correlation::correlation_of;
@@ -263,11 +264,10 @@ fn build(read: Read<'_>, mistakes: &mut Vec<RuleMistake>) -> RuleSet {
             known.insert(name.clone(), number);
         }
         set.by_id.insert(Arc::clone(&info.id), number);
-        set.index.add(rule);
         let fields = fields_of(rule);
         let asks_own = fields.iter().any(|field| field.starts_with(OWN));
-        let keeps = if asks_own { fields.into_iter().filter(|field| !field.starts_with(OWN)).collect() } else { Vec::new() };
-        set.singles.push(Single { rule: Arc::new(info), compiled, action: Action::Alert, keeps, asks_own });
+        let keeps = if asks_own { fields.into_iter().filter(|field| is_kept(field)).collect() } else { Vec::new() };
+        set.singles.push(Single { rule: Arc::new(info), compiled, action: Action::Alert, keeps, asks_own, twin: None });
     }
     set.feeds = vec![Vec::new(); set.singles.len()];
     for (document, rule, is_absence) in &read.correlations {
@@ -277,7 +277,7 @@ fn build(read: Read<'_>, mistakes: &mut Vec<RuleMistake>) -> RuleSet {
             for (place, (fed, group_by)) in correlation.rules.iter().zip(&correlation.group_by).enumerate() {
                 set.feeds[*fed as usize].push((number, place as u32));
                 let single = &mut set.singles[*fed as usize];
-                let wanted = group_by.iter().chain(&correlation.field).filter(|field| !field.starts_with(OWN));
+                let wanted = group_by.iter().chain(&correlation.field).filter(|field| is_kept(field));
                 for field in wanted {
                     if !single.keeps.contains(field) {
                         single.keeps.push(field.clone());
@@ -289,7 +289,42 @@ fn build(read: Read<'_>, mistakes: &mut Vec<RuleMistake>) -> RuleSet {
             set.correlations.push(correlation);
         }
     }
+    share_steps(&read.rules, &mut set);
     set
+}
+
+/// Steps of correlations that ask the same are asked once: all that they feed is fed by the first.
+fn share_steps(rules: &[(Document<'_>, SigmaRule)], set: &mut RuleSet) {
+    // Where a rule did not compile, numbers are not places, and the set is of no use.
+    if rules.len() != set.singles.len() {
+        return;
+    }
+    let mut by_names: HashMap<Vec<String>, Vec<usize>> = HashMap::new();
+    for (number, (_, rule)) in rules.iter().enumerate() {
+        let twins = by_names.entry(needed(rule, "eventName").unwrap_or_default()).or_default();
+        let is_step = set.singles[number].action == Action::Feed;
+        match twins.iter().find(|twin| is_step && rules[**twin].1.detection == rule.detection) {
+            Some(first) => {
+                let feeds = std::mem::take(&mut set.feeds[number]);
+                set.feeds[*first].extend(feeds);
+                set.singles[number].twin = Some(*first as u32);
+                for field in set.singles[number].keeps.clone() {
+                    if !set.singles[*first].keeps.contains(&field) {
+                        set.singles[*first].keeps.push(field);
+                    }
+                }
+            }
+            None if is_step => twins.push(number),
+            None => {}
+        }
+    }
+    let asked = (0..).zip(rules).map(|(number, (_, rule))| (number, rule));
+    set.index = RuleIndex::of(asked.filter(|(number, _)| set.singles[*number as usize].twin.is_none()));
+}
+
+/// Whether a match must take a field along for later.
+fn is_kept(field: &str) -> bool {
+    !field.starts_with(OWN) && !ON_CALL.contains(&field)
 }
 
 /// What rules and correlations have in common.

@@ -1,6 +1,6 @@
 //! A set of rules, and what it says about an event.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rsigma_eval::compiler::eval_condition;
@@ -9,8 +9,9 @@ use rsigma_eval::{CompiledRule, Event};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::event::{Kept, OWN, RuleFacts, SigmaEvent};
+use super::event::{Facts, Kept, SigmaEvent};
 use super::index::RuleIndex;
+use super::sieve::Answer;
 use crate::severity::Severity;
 
 /// What people need to know of a rule.
@@ -68,6 +69,8 @@ pub struct Single {
     pub(super) keeps: Vec<String>,
     /// Whether its detection asks for fields of geophone: then it is answered when it is known whose call it was.
     pub asks_own: bool,
+    /// Another step of correlations that asks the same and is asked in its place.
+    pub(super) twin: Option<u32>,
 }
 
 /// A kind of correlation.
@@ -152,6 +155,13 @@ impl RuleSet {
         singles.chain(self.correlations.iter().map(|correlation| &correlation.rule))
     }
 
+    /// How many files they came from.
+    pub fn files(&self) -> usize {
+        let singles = self.singles.iter().map(|single| &single.rule);
+        let all = singles.chain(self.correlations.iter().map(|correlation| &correlation.rule));
+        all.map(|rule| &rule.file).collect::<HashSet<_>>().len()
+    }
+
     /// The rule of this id about single events, and its number.
     pub fn single(&self, id: &str) -> Option<(u32, &Single)> {
         let number = *self.by_id.get(id)?;
@@ -164,29 +174,35 @@ impl RuleSet {
     }
 
     /// Rules that match an event, or may match it once it is known whose it is.
-    pub fn matches(&self, event: &SigmaEvent<'_>, source: &str, name: &str) -> Vec<RuleMatch> {
+    pub fn matches(&self, event: &SigmaEvent<'_>) -> Vec<RuleMatch> {
         let mut found = Vec::new();
         if self.is_empty() {
             return found;
         }
-        self.index.candidates(source, name, |number| {
+        self.index.candidates(event.typed(), |number, answer| {
             let single = &self.singles[number as usize];
-            if single.asks_own || is_match(&single.compiled, event) {
+            if single.asks_own || answer == Answer::Yes || is_match(&single.compiled, event) {
                 found.push(RuleMatch { rule: Arc::clone(&single.rule.id), fields: kept(event, &single.keeps), is_open: single.asks_own });
             }
         });
         found
     }
 
-    /// The same by a plain scan of all rules over the plain JSON: what index and typed fields are held to in tests.
+    /// The same by a plain scan of all rules over the plain JSON: what index, sieve and typed fields are held to in tests.
     pub fn matches_by_full_scan(&self, event: &Value) -> Vec<Arc<str>> {
         let event = JsonEvent::borrow(event);
         let matching = self.singles.iter().filter(|single| is_match(&single.compiled, &event));
-        matching.map(|single| Arc::clone(&single.rule.id)).collect()
+        let mut ids: Vec<Arc<str>> = matching
+            .map(|single| single.twin.and_then(|twin| self.singles.get(twin as usize)).unwrap_or(single))
+            .map(|single| Arc::clone(&single.rule.id))
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
     }
 
     /// Whether a match that was open holds, now that it is known whose call it was.
-    pub fn holds(&self, found: &RuleMatch, facts: &RuleFacts) -> bool {
+    pub fn holds(&self, found: &RuleMatch, facts: &impl Facts) -> bool {
         let Some((_, single)) = self.single(&found.rule) else { return false };
         !found.is_open || is_match(&single.compiled, &Kept { fields: &found.fields, facts })
     }
@@ -219,21 +235,21 @@ fn kept(event: &SigmaEvent<'_>, paths: &[String]) -> Map<String, Value> {
 /// Longest text that is kept of a field.
 const FIELD_BYTES_MAX: usize = 2_048;
 
-/// The text of a kept field, or of a field of geophone; `None` where it is absent, null or empty.
-pub(super) fn text_of(fields: &Map<String, Value>, facts: &RuleFacts, path: &str) -> Option<String> {
-    if let Some(own) = path.strip_prefix(OWN) {
-        return facts.get(own).map(str::to_owned);
+/// Appends the text of a kept field, or of one that is known besides; `false` where it is absent, null or empty.
+pub(super) fn write_text(fields: &Map<String, Value>, facts: &impl Facts, path: &str, out: &mut String) -> bool {
+    let Some(value) = fields.get(path) else { return facts.write(path, out) };
+    let before = out.len();
+    let first = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    for value in first {
+        match value {
+            Value::String(text) => out.push_str(text),
+            Value::Number(number) => out.push_str(&number.to_string()),
+            Value::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
+            Value::Null | Value::Array(_) | Value::Object(_) => {}
+        }
+        if out.len() > before {
+            return true;
+        }
     }
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        Value::Bool(truth) => truth.to_string(),
-        Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
-    };
-    let value = fields.get(path)?;
-    let found = match value.as_array() {
-        Some(values) => values.iter().map(text).find(|text| !text.is_empty()).unwrap_or_default(),
-        None => text(value),
-    };
-    (!found.is_empty()).then_some(found)
+    false
 }

@@ -1,11 +1,12 @@
 //! Which department has used which model, and on how many days: firsts are a department's, not an actor's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{Xxh3Builder, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 
+use crate::hashed::ByHash;
 use crate::time::{DAY, EventTime};
 
 /// Most pairs of department and model; beyond it nothing new is remembered, and nothing new is a first.
@@ -35,7 +36,7 @@ pub struct DepartmentUses {
     /// Pairs that were noted today already, by hash: most calls are of those and change nothing. The time is that of the
     /// first call, the number that of the day.
     #[serde(skip)]
-    noted: HashMap<u64, (EventTime, i64), Xxh3Builder>,
+    noted: ByHash<u64, (EventTime, i64)>,
 }
 
 impl DepartmentUses {

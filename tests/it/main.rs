@@ -28,6 +28,7 @@ mod reload;
 mod robust;
 mod scenarios;
 mod scrape;
+mod sieve;
 mod sigma;
 mod spending;
 mod warming;

@@ -107,7 +107,10 @@ fn receive(state: &Shared, fields: &BTreeMap<String, String>, prefix: &str) {
     };
     let mut received = state.received.lock().unwrap_or_else(PoisonError::into_inner);
     received.messages += 1;
-    *received.detectors.entry(attribute("detector").unwrap_or_default()).or_default() += 1;
+    // A rule's id tells nobody anything.
+    let detector = attribute("detector").unwrap_or_default();
+    let kind = detector.split(':').next().unwrap_or_default().to_owned();
+    *received.detectors.entry(kind).or_default() += 1;
     if attribute("status").as_deref() == Some("opened") {
         received.subjects.insert(text("Message").to_owned());
     }
