@@ -10,15 +10,18 @@
 //! ```
 //!
 //! One alert is one detector's story about one thing (its fingerprint); one incident joins the alerts of one actor that
-//! overlap in time, and those of three and more actors of a department that are unusual at once ([`groups`]). Ids come from the detector, the fingerprint and the time of onset: nothing in them is from a clock
-//! or a shard. Updates come at most every five minutes of event time unless the severity rises.
+//! overlap in time, and those of three and more actors of a department that are unusual at once ([`groups`]). Ids come from
+//! the detector, the fingerprint and the time of onset: nothing in them is from a clock or a shard. Updates come at most
+//! every five minutes of event time unless the severity rises. Whom that wakes is for [`paging`] to say.
 //!
 //! **Invariants:** never two open alerts of one fingerprint; no finding is lost (each is counted in exactly one alert);
 //! this module never reads a CloudTrail field and never sends anything.
 
 mod groups;
 pub mod message;
+pub mod paging;
 pub mod record;
+pub mod silence;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -29,7 +32,9 @@ use crate::identity::{ActorKey, ActorKind, Department};
 use crate::stats::ring::BUCKET;
 use crate::time::{EventTime, HOUR, MINUTE};
 
+pub use paging::{Digest, Page, Paging, PagingImage, PagingSettings};
 pub use record::{Alert, Status};
+pub use silence::{Scope, Silence, SilenceError};
 
 /// Event ids that an alert lists; `event_count` is the truth.
 const EVENT_IDS_MAX: usize = 50;

@@ -3,13 +3,15 @@
 //! The file is TOML; `docs/configuration.md` lists all keys. A file with mistakes gives all of them at once, each with
 //! its line and its cure, and no settings.
 
+mod alerts;
 mod policy;
 mod reader;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::alerting::message::Form;
+use crate::alerting::message::{Form, Links};
+use crate::alerting::{Alert, Page, PagingSettings, Silence};
 use crate::baseline::FleetSettings;
 use crate::bedrock::ModelMap;
 use crate::cloudtrail::Arn;
@@ -61,10 +63,32 @@ pub struct Topic {
     pub form: Form,
     /// Alerts below this severity are not sent to it.
     pub severity_min: Severity,
+    /// Only those of these detectors, by name; all where it is empty.
+    pub detectors: Vec<String>,
+    /// Only those about these departments; all where it is empty.
+    pub departments: Vec<String>,
     /// Its region; else the ARN's.
     pub region: Option<String>,
     /// Another endpoint.
     pub endpoint: Option<String>,
+}
+
+impl Topic {
+    /// Whether an alert goes to it.
+    pub fn takes_alert(&self, alert: &Alert) -> bool {
+        let is_listed = |list: &[String], name: &str| list.is_empty() || list.iter().any(|listed| listed == name);
+        alert.severity >= self.severity_min
+            && is_listed(&self.detectors, alert.detector.label())
+            && is_listed(&self.departments, alert.department())
+    }
+
+    /// Whether a page goes to it. A digest goes to those that are sent everything.
+    pub fn takes(&self, page: &Page) -> bool {
+        match page {
+            Page::Alert(alert) => self.takes_alert(alert),
+            Page::Digest(digest) => digest.severity >= self.severity_min && self.detectors.is_empty() && self.departments.is_empty(),
+        }
+    }
 }
 
 /// All settings.
@@ -98,6 +122,14 @@ pub struct Settings {
     pub snapshot_every: i64,
     /// Address of page, metrics and health.
     pub listen: String,
+    /// A file with the token for what changes something through the API; nothing can be changed without.
+    pub token_file: Option<String>,
+    /// Who is woken, and how often.
+    pub paging: PagingSettings,
+    /// Silences of the configuration.
+    pub silences: Vec<Silence>,
+    /// Where messages say to read on.
+    pub links: Links,
 }
 
 impl Default for Settings {
@@ -117,6 +149,10 @@ impl Default for Settings {
             state_folder: "state".to_owned(),
             snapshot_every: 30,
             listen: "127.0.0.1:9464".to_owned(),
+            token_file: None,
+            paging: PagingSettings::default(),
+            silences: Vec::new(),
+            links: Links::default(),
         }
     }
 }
@@ -174,6 +210,8 @@ fn read_settings(root: &mut Section<'_, '_>) -> Settings {
         let alerts = &mut settings.engine.alerts;
         section.duration("resolve_after", MINUTE..30 * DAY).inspect(|seconds| alerts.resolve_after = *seconds);
         section.count("open_max", 10..1_000_001).inspect(|count| alerts.open_max = *count as usize);
+        section.count("pages_per_hour", 1..100_001).inspect(|count| settings.paging.hourly = *count as usize);
+        settings.links.runbooks = alerts::read_url(section, "runbooks");
     });
     root.section("time", |section| {
         // The ring of counts reaches two hours back: an hour's window and an hour of lateness and waiting together.
@@ -191,10 +229,13 @@ fn read_settings(root: &mut Section<'_, '_>) -> Settings {
             check_listen(section, &listen);
             settings.listen = listen;
         }
+        settings.token_file = section.text("token_file");
+        settings.links.page = alerts::read_url(section, "url");
     });
     let (mut names, mut arns) = (HashSet::new(), HashSet::new());
     root.list("streams", |section| settings.streams.extend(read_stream(section, &mut names)));
     root.list("topics", |section| settings.topics.extend(read_topic(section, &mut arns)));
+    root.list("silences", |section| settings.silences.extend(alerts::read_silence(section)));
     settings
 }
 
@@ -327,6 +368,8 @@ fn read_topic(section: &mut Section<'_, '_>, arns: &mut HashSet<String>) -> Opti
     let form = section.choice("form", "\"text\", \"chatbot\", \"ndjson\"", Form::parse);
     let words = "\"informational\", \"low\", \"medium\", \"high\", \"critical\"";
     let severity_min = section.choice("severity_min", words, Severity::parse);
+    let detectors = alerts::read_detectors(section);
+    let departments = section.texts("departments").unwrap_or_default();
     let region = section.text("region");
     let endpoint = read_endpoint(section);
     check_region(section, arn.as_deref(), region.as_deref());
@@ -342,7 +385,8 @@ fn read_topic(section: &mut Section<'_, '_>, arns: &mut HashSet<String>) -> Opti
     if !arns.insert(arn.clone()) {
         section.mistake("arn", format!("\"{arn}\" is listed twice"), "remove one of the two");
     }
-    Some(Topic { arn, form: form.unwrap_or_default(), severity_min: severity_min.unwrap_or(Severity::Informational), region, endpoint })
+    let (form, severity_min) = (form.unwrap_or_default(), severity_min.unwrap_or(Severity::Informational));
+    Some(Topic { arn, form, severity_min, detectors, departments, region, endpoint })
 }
 
 /// A region that is not the ARN's would only show as a refusal, or as a stream that never appears.

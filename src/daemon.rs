@@ -5,6 +5,7 @@
 //! that are not delivered yet: so a crash at any moment loses nothing and says nothing twice under two ids.
 
 mod aws;
+mod commands;
 mod outbox;
 mod pipeline;
 mod reload;
@@ -18,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use crate::alerting::PagingImage;
 use crate::cli::{Exit, Failure};
 use crate::clock::Clock;
 use crate::config::{Settings, Start, Stream};
@@ -27,7 +29,7 @@ use crate::sns::{Published, publish};
 use crate::sources::Sources;
 use crate::storage::StateFolder;
 use crate::telemetry::Metrics;
-use crate::web::{self, Web};
+use crate::web::{self, Command, Control, Web};
 
 pub use aws::Access;
 use outbox::Outbox;
@@ -57,6 +59,9 @@ pub struct Daemon {
     pub poll_interval: Duration,
 }
 
+/// Wishes that wait for the daemon.
+const COMMANDS_MAX: usize = 64;
+
 /// What a daemon did.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -77,6 +82,7 @@ pub struct Running {
     deliveries: mpsc::Receiver<Delivery>,
     consumer: ConsumerHandle,
     results: mpsc::UnboundedReceiver<(String, Published)>,
+    commands: mpsc::Receiver<Command>,
     reload: Option<Reload>,
     snapshot_every: Duration,
     /// Where the page is.
@@ -105,9 +111,9 @@ impl Daemon {
         aws::check_streams(&streams).await?;
         aws::check_topics(&topics).await?;
 
-        let (mut engine, outbox) = match recovered.snapshot {
-            Some(snapshot) => (Engine::restore(settings.engine.clone(), snapshot.engine), snapshot.outbox),
-            None => (Engine::new(settings.engine.clone()), Vec::new()),
+        let (mut engine, paging, outbox) = match recovered.snapshot {
+            Some(snapshot) => (Engine::restore(settings.engine.clone(), snapshot.engine), snapshot.paging, snapshot.outbox),
+            None => (Engine::new(settings.engine.clone()), PagingImage::default(), Vec::new()),
         };
         if let Some(folder) = sources.as_ref().and_then(Sources::warm_from) {
             warm_grants(&settings, &folder, &mut engine)?;
@@ -116,14 +122,17 @@ impl Daemon {
         engine.recall(recovered.published);
         let departments = settings.engine.policy.departments().iter().cloned();
         let metrics = Arc::new(Metrics::new(departments).map_err(|error| Failure::new(Exit::Software, error))?);
-        let web = Arc::new(Web::new(Arc::clone(&metrics), engine.shared()));
+        let token = read_token(&settings, sources.as_ref())?;
+        let (commands_sender, commands) = mpsc::channel(COMMANDS_MAX);
+        let web =
+            Arc::new(Web::new(Arc::clone(&metrics), engine.shared(), settings.links.clone(), Control { token, commands: commands_sender }));
         let (address, server) = web::listen(&settings.listen, Arc::clone(&web)).await.map_err(|error| {
             Failure::new(Exit::Unavailable, format_args!("cannot listen on {}: {error}; choose another [http] listen", settings.listen))
         })?;
         tokio::spawn(server);
 
         let (results_sender, results) = mpsc::unbounded_channel();
-        let mut pending = Outbox::new(settings.engine.detectors.clone());
+        let mut pending = Outbox::new(settings.engine.detectors.clone(), settings.links.clone());
         for (client, topic) in topics {
             let (sender, receiver) = mpsc::unbounded_channel();
             tokio::spawn(publish(client, topic.arn.clone(), receiver, results_sender.clone()));
@@ -135,11 +144,12 @@ impl Daemon {
         let (deliveries, consumer) = Consumer::start(consumer_streams, ConsumerSettings::default(), resume.clone())
             .map_err(|error| Failure::new(Exit::Configuration, error))?;
         let mut pipeline = Pipeline::new(&settings, engine, pending, state, resume, clock, metrics);
-        pipeline.resend(outbox)?;
+        pipeline.resume(paging, outbox)?;
+        pipeline.silence_configured(&settings.silences);
         tracing::info!(page = %address, streams = settings.streams.len(), topics = settings.topics.len(), resumed, recalled, "geophone is listening");
         let snapshot_every = Duration::from_secs(settings.snapshot_every.unsigned_abs().max(1));
         let reload = sources.map(Reload::new);
-        Ok(Running { pipeline, deliveries, consumer, results, reload, snapshot_every, address, web })
+        Ok(Running { pipeline, deliveries, consumer, results, commands, reload, snapshot_every, address, web })
     }
 }
 
@@ -149,7 +159,7 @@ impl Running {
     /// # Errors
     /// The state folder cannot be written any more, or a reader died of a bug.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Outcome, Failure> {
-        let Self { mut pipeline, mut deliveries, consumer, mut results, mut reload, snapshot_every, web, .. } = self;
+        let Self { mut pipeline, mut deliveries, consumer, mut results, mut commands, mut reload, snapshot_every, web, .. } = self;
         tokio::pin!(shutdown);
         let mut snapshots = interval(snapshot_every);
         let mut views = interval(VIEW_EVERY);
@@ -166,6 +176,7 @@ impl Running {
                 biased;
                 () = &mut shutdown => break,
                 Some((topic, result)) = results.recv() => pipeline.published(&topic, result)?,
+                Some(command) = commands.recv() => pipeline.command(command)?,
                 _ = snapshots.tick() => pipeline.commit().await?,
                 _ = views.tick() => pipeline.show(&web)?,
                 Some(()) = hangups.recv() => if let Some(reload) = &mut reload {
@@ -198,6 +209,25 @@ impl Running {
         pipeline.show(&web)?;
         Ok(pipeline.outcome())
     }
+}
+
+/// The token for the API, from its file; relative to the configuration.
+fn read_token(settings: &Settings, sources: Option<&Sources>) -> Result<Option<String>, Failure> {
+    const TOKEN_BYTES_MIN: usize = 16;
+    let Some(file) = &settings.token_file else { return Ok(None) };
+    let path = sources.map_or_else(|| file.into(), |sources| sources.place(file));
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Failure::new(Exit::Configuration, format_args!("[http] token_file {}: {error}; write a token into it", path.display()))
+    })?;
+    let token = text.trim();
+    if token.len() < TOKEN_BYTES_MIN {
+        let error = format_args!(
+            "[http] token_file {}: shorter than {TOKEN_BYTES_MIN} bytes; make one with `openssl rand -hex 32`",
+            path.display()
+        );
+        return Err(Failure::new(Exit::Configuration, error));
+    }
+    Ok(Some(token.to_owned()))
 }
 
 /// Reads the grants of a folder of CloudTrail files: sessions that began before the stream did are known then.

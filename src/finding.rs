@@ -108,6 +108,18 @@ impl Digest128 {
         Self(digest)
     }
 
+    /// A digest from its 32 hex digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 16];
+        if text.len() != 32 || !text.is_ascii() {
+            return None;
+        }
+        for (byte, place) in bytes.iter_mut().zip((0..).step_by(2)) {
+            *byte = u8::from_str_radix(text.get(place..place + 2)?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
     /// The digest's bytes.
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0

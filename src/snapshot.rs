@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::alerting::Alert;
+use crate::alerting::{Page, PagingImage};
 use crate::engine::EngineImage;
 
 const MAGIC: &[u8; 8] = b"GEOPHONE";
@@ -20,8 +20,10 @@ const HEADER_BYTES: usize = 8 + 2 + 8;
 pub struct Snapshot {
     /// The engine's state.
     pub engine: EngineImage,
-    /// Alerts that were decided and are not known to be delivered.
-    pub outbox: Vec<Alert>,
+    /// Silences, and what on-call knows.
+    pub paging: PagingImage,
+    /// Pages that were decided and are not known to be delivered.
+    pub outbox: Vec<Page>,
 }
 
 /// Why bytes are no snapshot.
@@ -89,7 +91,7 @@ mod tests {
 
     fn empty() -> Snapshot {
         let settings = EngineSettings { dedup_capacity: 64, ..EngineSettings::default() };
-        Snapshot { engine: Engine::new(settings).image(), outbox: Vec::new() }
+        Snapshot { engine: Engine::new(settings).image(), paging: PagingImage::default(), outbox: Vec::new() }
     }
 
     #[test]

@@ -105,6 +105,11 @@ impl Sources {
         self.first.clone()
     }
 
+    /// Where a file is that the configuration names.
+    pub fn place(&self, file: &str) -> PathBuf {
+        self.base.join(file)
+    }
+
     /// The folder of CloudTrail files whose grants are read at start.
     pub fn warm_from(&self) -> Option<PathBuf> {
         self.settings.warm_from.as_ref().map(|folder| self.base.join(folder))

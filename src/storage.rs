@@ -141,7 +141,7 @@ impl StateFolder {
     }
 
     /// Notes that alerts are about to be published. They are on disk when this returns.
-    pub fn journal(&mut self, alerts: &[Alert]) -> Result<(), StorageError> {
+    pub fn journal<'a>(&mut self, alerts: impl Iterator<Item = &'a Alert>) -> Result<(), StorageError> {
         let path = self.journal_path(self.generation);
         let Some(journal) = &mut self.journal else { return Ok(()) };
         let mut lines = Vec::new();
@@ -155,6 +155,9 @@ impl StateFolder {
             // Plain numbers and texts: this cannot fail.
             serde_json::to_writer(&mut lines, &line).unwrap_or_default();
             lines.push(b'\n');
+        }
+        if lines.is_empty() {
+            return Ok(());
         }
         let written = journal.write_all(&lines).and_then(|()| journal.sync_data());
         written.map_err(|source| StorageError::Io { action: "write", path, source })
@@ -259,7 +262,11 @@ mod tests {
     use crate::engine::{Engine, EngineSettings};
 
     fn snapshot() -> Snapshot {
-        Snapshot { engine: Engine::new(EngineSettings { dedup_capacity: 64, ..EngineSettings::default() }).image(), outbox: Vec::new() }
+        Snapshot {
+            engine: Engine::new(EngineSettings { dedup_capacity: 64, ..EngineSettings::default() }).image(),
+            paging: Default::default(),
+            outbox: Vec::new(),
+        }
     }
 
     #[tokio::test]

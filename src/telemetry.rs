@@ -12,6 +12,7 @@ use hdrhistogram::Histogram as Hdr;
 use prometheus::{Encoder, GaugeVec, Histogram, HistogramOpts, IntCounterVec, Opts, Registry, TextEncoder};
 
 use crate::alerting::Status;
+use crate::alerting::paging::Held;
 use crate::cloudtrail::Reason;
 use crate::engine::{Counts, Gauges};
 use crate::finding::{DetectorId, Severity};
@@ -65,6 +66,7 @@ pub struct Metrics {
     /// Lag in seconds for the summary, which wants quantiles.
     lag: Mutex<Hdr<u64>>,
     evicted: Mutex<[u64; TABLES.len()]>,
+    held: Mutex<Held>,
     shares: Mutex<Shares>,
 }
 
@@ -144,6 +146,7 @@ impl Metrics {
             departments: departments.into_iter().collect(),
             lag: Mutex::new(lag),
             evicted: Mutex::new([0; TABLES.len()]),
+            held: Mutex::default(),
             shares: Mutex::default(),
         };
         metrics.initialise();
@@ -175,11 +178,12 @@ impl Metrics {
         reasons.for_each(|reason| self.set(MetricName::AttributionShare, &[reason], 0.0));
         Decision::ALL.iter().for_each(|decision| self.count(MetricName::PolicyVerdicts, &[decision.label()], 0));
         self.count(MetricName::PolicyVerdicts, &["no-document"], 0);
-        for file in ["directory", "policy"] {
+        for file in ["directory", "policy", "rules"] {
             ["used", "refused"].iter().for_each(|outcome| self.count(MetricName::Reloads, &[file, outcome], 0));
         }
         ["record", "message"].iter().for_each(|kind| self.count(MetricName::DeadLetters, &[kind], 0));
         TABLES.iter().for_each(|table| self.count(MetricName::Evicted, &[table], 0));
+        ["silence", "budget"].iter().for_each(|reason| self.count(MetricName::PagesHeld, &[reason], 0));
         let departments = self.departments.iter().map(|name| &**name).chain(["unknown", "other"]);
         departments.for_each(|department| {
             OUTCOMES.iter().for_each(|outcome| self.count(MetricName::Invocations, &[department, "other", outcome], 0));
@@ -276,6 +280,15 @@ impl Metrics {
             self.count(M::Evicted, &[table], now.saturating_sub(*before));
             *before = now;
         }
+    }
+
+    /// Takes over what is silenced, and how much was held back.
+    pub fn paging(&self, silences: usize, held: Held) {
+        self.set(MetricName::Silences, &[], silences as f64);
+        let mut before = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        self.count(MetricName::PagesHeld, &["silence"], held.silenced.saturating_sub(before.silenced));
+        self.count(MetricName::PagesHeld, &["budget"], held.digested.saturating_sub(before.digested));
+        *before = held;
     }
 
     fn share_gauges(&self) {

@@ -1,31 +1,52 @@
-//! Page, metrics and health, on loopback. Reads an exported view; decides nothing and changes nothing.
+//! Page, API, metrics and health, on loopback. Reads an exported view; what changes something is asked of the daemon.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{delete, get, post};
 use tokio::net::TcpListener;
 
-use crate::alerting::Alert;
+use crate::alerting::message::Links;
+use crate::alerting::{Alert, Silence};
 use crate::engine::Gauges;
+use crate::finding::Digest128;
 use crate::policy::PolicyBook;
 use crate::state::Shared;
 use crate::telemetry::Metrics;
 use crate::time::EventTime;
 
 pub mod api;
-mod page;
+mod asking;
+mod control;
+mod incidents;
+mod live;
+mod pages;
+
+use asking::Failed;
+pub use control::{Asked, Command, Control};
+use live::Live;
+
+/// Longest body of a request.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+const STYLE: &str = include_str!("web/assets/app.css");
+const SCRIPT: &str = include_str!("web/assets/app.js");
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
 
 /// What the page shows, exported by the daemon about once a second.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// Open alerts, the most severe and latest first.
     pub alerts: Vec<Alert>,
+    /// Silences that have not ended.
+    pub silences: Vec<Silence>,
     /// How full the engine is.
     pub gauges: Gauges,
     /// Events decoded since the start.
@@ -44,30 +65,50 @@ pub struct View {
     pub policy: Arc<PolicyBook>,
 }
 
-/// The shared read handle.
+/// The shared read handle, and the way to the daemon.
 #[derive(Debug)]
 pub struct Web {
     view: RwLock<Arc<View>>,
     metrics: Arc<Metrics>,
     shared: Arc<Shared>,
+    links: Links,
+    control: Control,
+    live: Live,
 }
 
 impl Web {
     /// A handle that shows nothing yet.
-    pub fn new(metrics: Arc<Metrics>, shared: Arc<Shared>) -> Self {
-        Self { view: RwLock::default(), metrics, shared }
+    pub fn new(metrics: Arc<Metrics>, shared: Arc<Shared>, links: Links, control: Control) -> Self {
+        Self { view: RwLock::default(), metrics, shared, links, control, live: Live::default() }
     }
 
     /// Shows `view` from now on.
     pub fn publish(&self, view: View) {
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+        let mut shown = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let is_news = shown.events != view.events || shown.gauges != view.gauges || shown.silences != view.silences;
+        *shown = Arc::new(view);
+        drop(shown);
+        if is_news {
+            self.live.tell();
+        }
     }
 
     /// What is shown.
     pub fn view(&self) -> Arc<View> {
         Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    fn can_change(&self) -> bool {
+        self.control.token.is_some()
+    }
+
+    /// The host that a reverse proxy in front is asked for.
+    fn own_host(&self) -> Option<&str> {
+        self.links.page.as_ref()?.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest))
+    }
 }
+
+type Shown = State<Arc<Web>>;
 
 /// Listens on `address`; returns the address that it got (a port of 0 gives any) and the server to be driven.
 ///
@@ -76,41 +117,7 @@ impl Web {
 pub async fn listen(address: &str, web: Arc<Web>) -> std::io::Result<(SocketAddr, impl Future<Output = ()> + Send + use<>)> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
-    let router = Router::new()
-        .route(
-            "/",
-            get(|State(web): State<Arc<Web>>| async move {
-                guarded("text/html; charset=utf-8", page::render(&web.view(), &web.shared.access_rows(), web.shared.unlinked_count()))
-            }),
-        )
-        .route(
-            "/metrics",
-            get(|State(web): State<Arc<Web>>| async move { guarded("text/plain; version=0.0.4", web.metrics.expose(&web.shared)) }),
-        )
-        .route(
-            "/api/v1/matrix",
-            get(|State(web): State<Arc<Web>>| async move {
-                guarded("application/json", api::matrix(&web.view().policy, &web.shared.access_rows()))
-            }),
-        )
-        .route(
-            "/api/v1/unlinked",
-            get(|State(web): State<Arc<Web>>| async move { guarded("application/json", api::unlinked(&web.shared.unlinked())) }),
-        )
-        .route(
-            "/api/v1/alerts",
-            get(|State(web): State<Arc<Web>>| async move { guarded("application/x-ndjson", api::alerts(&web.view(), "")) }),
-        )
-        .route(
-            "/api/v1/alerts/{id}",
-            get(|State(web): State<Arc<Web>>, axum::extract::Path(id): axum::extract::Path<String>| async move {
-                guarded("application/x-ndjson", api::alerts(&web.view(), &id))
-            }),
-        )
-        .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .with_state(web)
-        .layer(axum::middleware::from_fn(only_by_loopback_name));
+    let router = router(web);
     let server = async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "page and metrics stopped");
@@ -119,16 +126,98 @@ pub async fn listen(address: &str, web: Arc<Web>) -> std::io::Result<(SocketAddr
     Ok((address, server))
 }
 
-/// Answers only who asked for this machine by a loopback name: a web page elsewhere whose name was bent to this address
-/// (DNS rebinding) sends its own.
-async fn only_by_loopback_name(request: Request, next: Next) -> Response {
+fn router(web: Arc<Web>) -> Router {
+    let read = Router::new()
+        .route("/", get(|State(web): Shown| async move { guarded(HTML, pages::overview(&web.view())) }))
+        .route("/incidents/{id}", get(incident))
+        .route("/departments", get(departments))
+        .route("/silences", get(|State(web): Shown| async move { guarded(HTML, pages::silences(&web.view(), web.can_change())) }))
+        .route("/assets/app.css", get(|| async { guarded("text/css; charset=utf-8", STYLE.to_owned()) }))
+        .route("/assets/app.js", get(|| async { guarded("text/javascript; charset=utf-8", SCRIPT.to_owned()) }))
+        .route("/metrics", get(|State(web): Shown| async move { guarded("text/plain; version=0.0.4", web.metrics.expose(&web.shared)) }))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready));
+    let api = Router::new()
+        .route("/live", get(|State(web): Shown| async move { web.live.listen() }))
+        .route("/matrix", get(|State(web): Shown| async move { guarded(JSON, api::matrix(&web.view().policy, &web.shared.access_rows())) }))
+        .route("/unlinked", get(|State(web): Shown| async move { guarded(JSON, api::unlinked(&web.shared.unlinked())) }))
+        .route("/alerts", get(|State(web): Shown| async move { guarded(NDJSON, api::alerts(&web.view(), "")) }))
+        .route(
+            "/alerts/{id}",
+            get(|State(web): Shown, Path(id): Path<String>| async move { guarded(NDJSON, api::alerts(&web.view(), &id)) }),
+        )
+        .route("/silences", get(|State(web): Shown| async move { guarded(JSON, api::silences(&web.view())) }).post(api_silence))
+        .route("/silences/{id}", delete(api_lift));
+    read.route("/silences", post(form_silence))
+        .route("/silences/{id}/lift", post(form_lift))
+        .nest("/api/v1", api)
+        .fallback(|| async { told(StatusCode::NOT_FOUND, "There is no such page", "The address is not one of geophone's.") })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(Arc::clone(&web), only_by_known_name))
+        .with_state(web)
+}
+
+async fn incident(State(web): Shown, Path(id): Path<String>) -> Response {
+    let page = Digest128::parse(&id).and_then(|id| pages::incident(&web.view(), id, &web.links, web.can_change()));
+    match page {
+        Some(page) => guarded(HTML, page),
+        None => told(StatusCode::NOT_FOUND, "This incident is not open", "It is resolved, or this is not its id."),
+    }
+}
+
+async fn departments(State(web): Shown) -> Response {
+    guarded(HTML, pages::departments(&web.view(), &web.shared.access_rows(), web.shared.unlinked_count()))
+}
+
+async fn api_silence(State(web): Shown, headers: HeaderMap, body: Bytes) -> Response {
+    match asking::silence_by_json(&web.control, &headers, &body).await {
+        Ok(silence) => (StatusCode::CREATED, guarded(JSON, api::silence(&silence))).into_response(),
+        Err(failed) => (failed.status(), guarded(JSON, api::error(&failed.text()))).into_response(),
+    }
+}
+
+async fn api_lift(State(web): Shown, headers: HeaderMap, Path(id): Path<String>) -> Response {
+    match asking::lift(&web.control, &headers, None, &id).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(failed) => (failed.status(), guarded(JSON, api::error(&failed.text()))).into_response(),
+    }
+}
+
+async fn form_silence(State(web): Shown, headers: HeaderMap, body: Bytes) -> Response {
+    match asking::silence_by_form(&web.control, &headers, &body).await {
+        Ok(_) => Redirect::to("/silences").into_response(),
+        Err(failed) => failed_page(&failed),
+    }
+}
+
+async fn form_lift(State(web): Shown, headers: HeaderMap, Path(id): Path<String>, body: Bytes) -> Response {
+    match asking::lift(&web.control, &headers, Some(&body), &id).await {
+        Ok(()) => Redirect::to("/silences").into_response(),
+        Err(failed) => failed_page(&failed),
+    }
+}
+
+fn failed_page(failed: &Failed) -> Response {
+    told(failed.status(), "That was not done", &failed.text())
+}
+
+fn told(status: StatusCode, title: &str, text: &str) -> Response {
+    (status, guarded(HTML, pages::message(title, text))).into_response()
+}
+
+/// Answers only who asked for this machine by a loopback name, or by the name in the configuration: a web page elsewhere
+/// whose name was bent to this address (DNS rebinding) sends its own.
+async fn only_by_known_name(State(web): Shown, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
     let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(name, _)| name);
     let is_loopback = name == "localhost" || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    if is_loopback { next.run(request).await } else { (StatusCode::FORBIDDEN, "ask for it as localhost or 127.0.0.1\n").into_response() }
+    if is_loopback || web.own_host() == Some(host) {
+        return next.run(request).await;
+    }
+    (StatusCode::FORBIDDEN, "ask for it as localhost or 127.0.0.1, or set [http] url\n").into_response()
 }
 
-async fn ready(State(web): State<Arc<Web>>) -> (StatusCode, String) {
+async fn ready(State(web): Shown) -> (StatusCode, String) {
     let view = web.view();
     match (view.is_ready, view.troubles.is_empty()) {
         (true, true) => (StatusCode::OK, "ok\n".to_owned()),
@@ -140,7 +229,7 @@ async fn ready(State(web): State<Arc<Web>>) -> (StatusCode, String) {
     }
 }
 
-/// A response that no browser runs scripts in, frames or caches.
+/// A response that runs no script but ours, and that nobody frames or caches.
 fn guarded(content_type: &'static str, body: String) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
@@ -150,7 +239,8 @@ fn guarded(content_type: &'static str, body: String) -> Response {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; \
+             frame-ancestors 'none'; base-uri 'none'",
         ),
         (header::REFERRER_POLICY, "no-referrer"),
     ] {

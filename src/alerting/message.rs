@@ -4,14 +4,16 @@
 //! cleaned: control and bidirectional characters are dropped, lengths are cut, and in chat `& < >` are escaped and code
 //! spans cannot be closed.
 
-use std::fmt::Write as _;
+mod chatbot;
+mod steps;
+mod text;
 
-use serde::Serialize;
-
+use super::paging::{Digest, Page};
 use super::record::{Alert, Status};
 use crate::cloudtrail::lenient::cut;
-use crate::identity::Department;
-use crate::policy::Verdict;
+
+pub use steps::next_steps;
+pub use text::rows as facts;
 
 /// SNS's limit for a message with its attributes.
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
@@ -21,7 +23,6 @@ pub const SUBJECT_BYTES_MAX: usize = 99;
 const ATTRIBUTE_BYTES: usize = 4 * 1024;
 /// Longest text of somebody else's that is shown, in bytes.
 const FOREIGN_BYTES_MAX: usize = 600;
-const EVENT_IDS_SHOWN: usize = 5;
 
 /// The form of a topic's messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,14 +59,68 @@ pub struct Message {
     pub attributes: Vec<(&'static str, String)>,
 }
 
+/// Where people read on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// The on-call page, without a slash at its end.
+    pub page: Option<String>,
+    /// The folder of the runbooks, without a slash at its end.
+    pub runbooks: Option<String>,
+}
+
+impl Links {
+    /// An incident on the page.
+    pub fn incident(&self, alert: &Alert) -> Option<String> {
+        self.page.as_ref().map(|page| format!("{page}/incidents/{}", alert.incident_id))
+    }
+
+    /// A detector's runbook.
+    pub fn runbook(&self, alert: &Alert) -> Option<String> {
+        self.runbooks.as_ref().map(|folder| format!("{folder}/{}.md", alert.detector.label()))
+    }
+}
+
+/// `page` in `form`.
+pub fn render_page(page: &Page, form: Form, links: &Links) -> Message {
+    match page {
+        Page::Alert(alert) => render(alert, form, links),
+        Page::Digest(digest) => render_digest(digest, form, links),
+    }
+}
+
 /// `alert` in `form`.
-pub fn render(alert: &Alert, form: Form) -> Message {
+pub fn render(alert: &Alert, form: Form, links: &Links) -> Message {
     let body = match form {
-        Form::Text => text(alert),
-        Form::Chatbot => chatbot(alert),
+        Form::Text => text::alert(alert, links),
+        Form::Chatbot => chatbot::alert(alert, links),
         Form::Ndjson => alert.to_ndjson(),
     };
-    Message { subject: subject(alert), body: within_limit(body, form), attributes: attributes(alert) }
+    let status = match alert.status {
+        Status::Opened => "",
+        Status::Updated => "update: ",
+        Status::Resolved => "resolved: ",
+    };
+    let subject = subject(&format!("[{}] {status}{}", alert.severity.label().to_ascii_uppercase(), clean(&alert.title)));
+    Message { subject, body: within_limit(body, form), attributes: attributes(alert) }
+}
+
+/// `digest` in `form`.
+pub fn render_digest(digest: &Digest, form: Form, links: &Links) -> Message {
+    let body = match form {
+        Form::Text => text::digest(digest, links),
+        Form::Chatbot => chatbot::digest(digest, links),
+        Form::Ndjson => digest.to_ndjson(),
+    };
+    let subject = subject(&format!("[{}] {}", digest.severity.label().to_ascii_uppercase(), digest.title()));
+    let attributes = vec![
+        ("severity", digest.severity.label().to_owned()),
+        ("detector", "digest".to_owned()),
+        ("department", "unknown".to_owned()),
+        ("account", "unknown".to_owned()),
+        ("region", "unknown".to_owned()),
+        ("status", Status::Opened.label().to_owned()),
+    ];
+    Message { subject, body: within_limit(body, form), attributes }
 }
 
 /// Cuts a text that would be refused. JSON cannot be cut and need not be: every part of it has a limit of its own.
@@ -78,13 +133,8 @@ fn within_limit(body: String, form: Form) -> String {
     format!("{}{NOTE}", cut(&body, bytes_max - NOTE.len()))
 }
 
-fn subject(alert: &Alert) -> String {
-    let status = match alert.status {
-        Status::Opened => "",
-        Status::Updated => "update: ",
-        Status::Resolved => "resolved: ",
-    };
-    let line = format!("[{}] {status}{}", alert.severity.label().to_ascii_uppercase(), clean(&alert.title));
+/// A line as SNS takes it: ASCII, and short.
+fn subject(line: &str) -> String {
     let ascii: String = line.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
     cut(&ascii, SUBJECT_BYTES_MAX).trim_end().to_owned()
 }
@@ -104,198 +154,6 @@ fn attributes(alert: &Alert) -> Vec<(&'static str, String)> {
         ("region", value(&alert.region)),
         ("status", value(alert.status.label())),
     ]
-}
-
-fn text(alert: &Alert) -> String {
-    let mut out = String::with_capacity(2_048);
-    let _ = writeln!(out, "{} {} ({})", alert.severity.label().to_ascii_uppercase(), alert.detector_name(), alert.status.label());
-    let _ = writeln!(out, "{}\n", clean(&alert.title));
-    let _ = writeln!(out, "{}\n", clean(&alert.explanation));
-    for (name, value) in rows(alert) {
-        let _ = writeln!(out, "{name:<11} {value}");
-    }
-    let _ = writeln!(out, "\nAlert {} of incident {}", alert.alert_id, alert.incident_id);
-    for linked in &alert.linked_incidents {
-        let _ = writeln!(out, "Linked to incident {linked}");
-    }
-    if alert.possible_duplicate {
-        out.push_str("This alert may have been sent before, under the same id.\n");
-    }
-    out
-}
-
-/// The facts of an alert, one a row, cleaned.
-fn rows(alert: &Alert) -> Vec<(&'static str, String)> {
-    let who = &alert.who;
-    let mut rows = vec![("Who", clean(&format!("{} ({})", who.person.as_ref().unwrap_or(&who.actor.name), who.actor.kind.label())))];
-    rows.push(("Department", department(alert)));
-    if let Some(manager) = &alert.who.manager {
-        rows.push(("Manager", clean(manager)));
-    }
-    let mut row = |name, value: String| {
-        if !value.is_empty() {
-            rows.push((name, value));
-        }
-    };
-    row("Role", clean(&who.issuer));
-    row("Access key", clean(&who.access_key_id));
-    if let Some(model) = &alert.model {
-        let written = if model.as_written == model.id { String::new() } else { format!(" (written {})", model.as_written) };
-        row("Model", clean(&format!("{}{written}", model.id)));
-    }
-    if let Some(denial) = &alert.denial {
-        row("Refused", clean(format!("{} {}", denial.spoken(), denial.policy_arn.as_deref().unwrap_or("")).trim_end()));
-    }
-    if let Some(policy) = &alert.policy {
-        row("Policy", clean(&spoken_verdict(policy)));
-    }
-    if alert.channels.len() > 1 {
-        row("Steps", clean(&alert.channels.join(", then ")));
-    }
-    row("Where", clean(&format!("account {}, {}, from {}", alert.account, alert.region, alert.source_ip)));
-    let events = if alert.event_count == 1 { "1 event".to_owned() } else { format!("{} events", alert.event_count) };
-    row("When", format!("{} to {}, {events}", alert.onset, alert.last_event));
-    let shown: Vec<String> = alert.event_ids.iter().take(EVENT_IDS_SHOWN).map(ToString::to_string).collect();
-    let more = alert.event_count.saturating_sub(shown.len() as u64);
-    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
-    row("Events", clean(&format!("{}{tail}", shown.join(", "))));
-    if let Some(history) = &alert.history {
-        let (plot, highest) = history.plot();
-        row(
-            "History",
-            format!("{plot} {} days, busiest hours in {}, highest {highest:.0}", history.busiest_hours.len(), history.unit.label()),
-        );
-    }
-    row("Confidence", format!("{:?}", alert.confidence).to_ascii_lowercase());
-    row("Techniques", alert.techniques.join(", "));
-    if let Some(rule) = &alert.rule {
-        row("Rule", clean(&format!("{} ({})", rule.name, rule.file)));
-        row("Next", clean(&rule.triage.join(" ")));
-        row("Read", clean(&rule.references.join(" ")));
-    }
-    rows
-}
-
-/// The verdict with what decided: `implicit-deny: no identity-based policy allows bedrock:InvokeModel`.
-fn spoken_verdict(policy: &Verdict) -> String {
-    let reasons = [&policy.statement, &policy.why].into_iter().flatten().map(|text| &**text).collect::<Vec<_>>().join(", ");
-    if reasons.is_empty() { policy.decision.label().to_owned() } else { format!("{}: {reasons}", policy.decision.label()) }
-}
-
-fn department(alert: &Alert) -> String {
-    match &alert.who.department {
-        Department::Known { name, source } => clean(&format!("{name} (from {})", source.label())),
-        Department::Unknown(why) => format!("unknown ({})", why.label()),
-    }
-}
-
-#[derive(Serialize)]
-struct Notification<'a> {
-    version: &'static str,
-    source: &'static str,
-    id: String,
-    content: Content,
-    metadata: Metadata<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Content {
-    text_type: &'static str,
-    title: String,
-    description: String,
-    next_steps: Vec<String>,
-    keywords: Vec<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata<'a> {
-    thread_id: String,
-    summary: String,
-    event_type: &'a str,
-    related_resources: Vec<String>,
-    additional_context: std::collections::BTreeMap<&'static str, String>,
-}
-
-fn chatbot(alert: &Alert) -> String {
-    let mut description = format!("{}\n", chat(&alert.explanation));
-    for (name, value) in rows(alert) {
-        let _ = write!(description, "\n*{name}*: {}", chat(&value));
-    }
-    let status = if alert.status == Status::Opened { String::new() } else { format!("{} ", alert.status.label()) };
-    let notification = Notification {
-        version: "1.0",
-        source: "custom",
-        id: alert.alert_id.to_string(),
-        content: Content {
-            text_type: "client-markdown",
-            title: format!("{} [{}] {}", status.trim_end(), alert.severity.label(), chat(&alert.title)).trim_start().to_owned(),
-            description,
-            next_steps: next_steps(alert),
-            keywords: vec![alert.detector.label().to_owned(), alert.severity.label().to_owned(), chat(alert.department())],
-        },
-        metadata: Metadata {
-            thread_id: alert.incident_id.to_string(),
-            summary: chat(&alert.title),
-            event_type: alert.detector.label(),
-            related_resources: [&alert.who.issuer, &alert.who.arn].into_iter().filter(|arn| !arn.is_empty()).map(|arn| chat(arn)).collect(),
-            additional_context: [("severity", alert.severity.label().to_owned()), ("status", alert.status.label().to_owned())].into(),
-        },
-    };
-    // Maps with text keys: this cannot fail.
-    serde_json::to_string(&notification).unwrap_or_default()
-}
-
-/// What to do, in the order in which to do it.
-fn next_steps(alert: &Alert) -> Vec<String> {
-    use crate::finding::DetectorId as D;
-    let steps = match alert.detector {
-        D::Sigma => return alert.rule.iter().flat_map(|rule| rule.triage.iter().map(|step| chat(step))).collect(),
-        D::AccessDenied => vec![
-            "Ask the person whether they made these calls; a stolen session tries what it does not know",
-            "If not: revoke the role's sessions (AWSRevokeOlderSessions) and sign the user out in Cognito",
-            "If so: is the policy missing a permission, or the request a mistake?",
-        ],
-        D::CrossDepartment => vec![
-            "A call that succeeded: find the statement that IAM allowed it by, and correct it, the policy files here or [departments]",
-            "Stale or unknown: give geophone the documents that are attached to the role now (geophone check)",
-            "Ask the person what the call was for",
-        ],
-        D::FirstSeen => vec![
-            "Ask the person whether they are travelling, or have a new machine or program",
-            "Several new things in one call, and nobody else's: treat the session as stolen until it is explained",
-        ],
-        D::InvocationSpike => vec![
-            "Ask the person whether a program of theirs is running",
-            "If not: revoke the role's sessions and sign the user out in Cognito",
-            "Look at the models and the source address of these calls",
-        ],
-        D::Offboarded => vec![
-            "Revoke the role's older sessions (AWSRevokeOlderSessions): disabling the user does not end them",
-            "Ask the manager whether the person, or a program of theirs, is still at work",
-            "Look at what was called since the removal",
-        ],
-        D::Perimeter => vec![
-            "Find out from where the call came: a program outside the network, or a stolen credential",
-            "Close the way with aws:SourceVpce, aws:RequestedRegion or aws:SecureTransport conditions in the role's policy",
-        ],
-        D::SessionTheft => vec![
-            "Revoke the role's older sessions (AWSRevokeOlderSessions) at once; the thief's keys last until they expire",
-            "Ask the person, or the owner of the instance, which of the two places is theirs",
-            "On an instance: require metadata version 2 (IMDSv2) and look for server-side request forgery",
-        ],
-        D::TokenSpend => vec![
-            "Look at which model and how long the prompts are: a change of model, a loop, or somebody else's work",
-            "Ask the person whether a program of theirs is running",
-            "If not: revoke the role's sessions and sign the user out in Cognito; a budget action can cap what it costs meanwhile",
-        ],
-        D::Unattributed => vec![
-            "Find who holds the credential; deactivate the key if nobody does",
-            "Undo changes of model access, logging or guardrails that nobody owns",
-        ],
-    };
-    steps.into_iter().map(str::to_owned).collect()
 }
 
 /// Drops what could change how a line looks, and cuts it: control characters (line breaks become blanks),
@@ -324,21 +182,4 @@ pub fn markup_entity(c: char) -> &'static str {
         '\'' => "&#39;",
         _ => "",
     }
-}
-
-/// [`clean`], and escaped for chat markdown.
-fn chat(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 8);
-    for c in clean(text).chars() {
-        match c {
-            '&' | '<' | '>' => out.push_str(markup_entity(c)),
-            // Emphasis, code and links of somebody else's making.
-            '*' | '`' | '~' => out.push('\''),
-            '[' => out.push('('),
-            ']' => out.push(')'),
-            '@' => out.push_str("@\u{2060}"),
-            c => out.push(c),
-        }
-    }
-    out
 }

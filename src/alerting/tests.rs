@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::message::{Form, SUBJECT_BYTES_MAX, render};
+use super::message::{Form, Links, SUBJECT_BYTES_MAX, render};
 use super::*;
 use crate::finding::{Confidence, DetectorId, Who};
 use crate::identity::{ActorKind, DepartmentSource, Unknown};
 
-fn finding(subject: &str, time: i64, severity: Severity) -> Finding {
+pub(super) fn finding(subject: &str, time: i64, severity: Severity) -> Finding {
     let time = EventTime::from_unix(time);
     Finding {
         detector: DetectorId::AccessDenied,
@@ -264,13 +264,13 @@ fn attacker_written_fields_cannot_break_out() {
     hostile.source_ip = HOSTILE.into();
     let alert = handle(&mut Alerting::new(AlertSettings::default()), hostile).remove(0);
     for form in [Form::Text, Form::Chatbot] {
-        let message = render(&alert, form);
+        let message = render(&alert, form, &Links::default());
         assert!(message.body.len() < message::MESSAGE_BYTES_MAX);
         assert!(message.subject.is_ascii() && message.subject.len() <= SUBJECT_BYTES_MAX && !message.subject.contains(char::is_control));
         assert!(message.attributes.iter().all(|(_, value)| !value.is_empty() && value.len() <= 256 && !value.contains(char::is_control)));
         assert!(!message.body.chars().any(|c| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c)), "{form:?}");
     }
-    let chat: serde_json::Value = serde_json::from_str(&render(&alert, Form::Chatbot).body).expect("JSON");
+    let chat: serde_json::Value = serde_json::from_str(&render(&alert, Form::Chatbot, &Links::default()).body).expect("JSON");
     let description = chat["content"]["description"].as_str().expect("text");
     assert!(
         !description.contains("<script") && !description.contains("<!here") && !description.contains('`') && !description.contains("](")

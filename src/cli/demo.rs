@@ -178,6 +178,8 @@ fn settings(company: &Company, kinesis: &str, sns: &str, format: Format) -> Resu
         arn: "arn:aws:sns:us-east-1:111122223333:security-on-call".to_owned(),
         form: if format == Format::Ndjson { Form::Ndjson } else { Form::Text },
         severity_min: Severity::Informational,
+        detectors: Vec::new(),
+        departments: Vec::new(),
         region: None,
         endpoint: Some(sns.to_owned()),
     }];
@@ -247,5 +249,8 @@ async fn warm(settings: &Settings, company: &mut Company) -> Result<(), Failure>
     eprintln!("Six weeks of history read: {} events, baselines of {} actors.", report.counts.events, engine.gauges().tables.actors);
     let cannot_write = |error| Failure::new(Exit::CannotWrite, error);
     let (mut state, recovered) = StateFolder::open(std::path::Path::new(&settings.state_folder)).await.map_err(cannot_write)?;
-    state.commit(&Snapshot { engine: engine.image(), outbox: Vec::new() }, recovered.manifest).await.map_err(cannot_write)
+    state
+        .commit(&Snapshot { engine: engine.image(), paging: Default::default(), outbox: Vec::new() }, recovered.manifest)
+        .await
+        .map_err(cannot_write)
 }

@@ -8,7 +8,7 @@ use kinesis_lease::{Checkpoint, Delivery, Manifest, Record, ShardKey};
 
 use super::Outcome;
 use super::outbox::Outbox;
-use crate::alerting::Alert;
+use crate::alerting::{Alert, Digest, Page, Paging, PagingImage, Silence};
 use crate::cli::{Exit, Failure};
 use crate::clock::{Clock, moment};
 use crate::cloudtrail::{Decoder, Limits};
@@ -39,6 +39,8 @@ pub(super) struct Pipeline {
     observer: Observer,
     engine: Engine,
     outbox: Outbox,
+    /// Who is woken.
+    pub(super) paging: Paging,
     state: StateFolder,
     manifest: Manifest,
     clock: Clock,
@@ -87,6 +89,7 @@ impl Pipeline {
             observer,
             engine,
             outbox,
+            paging: Paging::new(settings.paging),
             state,
             manifest,
             clock,
@@ -101,10 +104,25 @@ impl Pipeline {
         pipeline
     }
 
-    /// Sends what a former process had decided and not delivered.
-    pub(super) fn resend(&mut self, alerts: Vec<Alert>) -> Result<(), Failure> {
-        let marked = alerts.into_iter().map(|alert| Alert { possible_duplicate: true, ..alert }).collect();
-        self.send(marked)
+    /// Takes the silences of the configuration.
+    pub(super) fn silence_configured(&mut self, silences: &[Silence]) {
+        let now = self.clock.now().0;
+        for silence in silences {
+            if let Err(error) = self.paging.silence(silence.clone(), now) {
+                tracing::warn!(reason = silence.reason, until = %silence.until, %error, "a silence of the configuration is not in effect");
+            }
+        }
+    }
+
+    /// Takes over what on-call knows, and sends what a former process had decided and not delivered.
+    pub(super) fn resume(&mut self, paging: PagingImage, pages: Vec<Page>) -> Result<(), Failure> {
+        self.paging.restore(paging);
+        let marked = pages.into_iter().map(|page| match page {
+            Page::Alert(alert) => Page::Alert(Box::new(Alert { possible_duplicate: true, ..*alert })),
+            Page::Digest(digest) => Page::Digest(Box::new(Digest { possible_duplicate: true, ..*digest })),
+        });
+        let marked = marked.collect();
+        self.page_out(marked)
     }
 
     /// Takes one delivery in.
@@ -255,12 +273,23 @@ impl Pipeline {
                 severity = alert.severity.label(), events = alert.event_count, "alert"
             );
         }
-        let sent: Vec<Alert> = alerts.into_iter().filter(|alert| self.outbox.is_sent(alert)).collect();
-        if sent.is_empty() {
+        let (now, mut pages) = (self.clock.now().0, Vec::new());
+        for alert in alerts {
+            if self.outbox.is_sent(&alert) {
+                self.paging.take(alert, now, &mut pages);
+            }
+        }
+        self.page_out(pages)
+    }
+
+    /// Sends pages. What was decided is written down before it is published.
+    pub(super) fn page_out(&mut self, pages: Vec<Page>) -> Result<(), Failure> {
+        if pages.is_empty() {
             return Ok(());
         }
-        self.state.journal(&sent).map_err(cannot_write)?;
-        sent.into_iter().for_each(|alert| self.outbox.send(alert));
+        let alerts = pages.iter().filter_map(|page| if let Page::Alert(alert) = page { Some(&**alert) } else { None });
+        self.state.journal(alerts).map_err(cannot_write)?;
+        pages.into_iter().for_each(|page| self.outbox.send(page));
         Ok(())
     }
 
@@ -273,10 +302,10 @@ impl Pipeline {
                 Ok(())
             }
             Published::Refused { sequence, why } => {
-                let Some(alert) = self.outbox.settle(sequence) else { return Ok(()) };
-                tracing::error!(topic, alert = %alert.alert_id, why, "SNS refuses a message for good; kept as a dead letter");
-                let data = base64_simd::STANDARD.encode_to_string(alert.to_ndjson());
-                self.dead_letter(&DeadLetter { kind: "message", place: topic, id: &alert.alert_id.to_string(), reason: &why, data })
+                let Some(page) = self.outbox.settle(sequence) else { return Ok(()) };
+                tracing::error!(topic, alert = %page.id(), why, "SNS refuses a message for good; kept as a dead letter");
+                let data = base64_simd::STANDARD.encode_to_string(page.to_ndjson());
+                self.dead_letter(&DeadLetter { kind: "message", place: topic, id: &page.id().to_string(), reason: &why, data })
             }
             Published::Retrying { class, why, retry_in } => {
                 self.metrics.count(MetricName::SnsRetries, &[class.label()], 1);
@@ -305,7 +334,7 @@ impl Pipeline {
             return Ok(());
         }
         let started = moment();
-        let snapshot = Snapshot { engine: self.engine.image(), outbox: self.outbox.undelivered() };
+        let snapshot = Snapshot { engine: self.engine.image(), paging: self.paging.image(), outbox: self.outbox.undelivered() };
         self.state.commit(&snapshot, self.manifest.clone()).await.map_err(cannot_write)?;
         self.manifest.tidy();
         self.metrics.observe(MetricName::SnapshotSeconds, started.elapsed().as_secs_f64());
@@ -317,16 +346,22 @@ impl Pipeline {
     /// Brings page and gauges up to date.
     pub(super) fn show(&mut self, web: &Web) -> Result<(), Failure> {
         self.close_ended()?;
+        let (now, mut pages) = (self.clock.now().0, Vec::new());
+        self.paging.handle_time(now, &mut pages);
+        self.page_out(pages)?;
         self.troubles.retain(|_, told| told.elapsed() < TROUBLE_SHOWN);
         let gauges = self.engine.gauges();
+        let silences = self.paging.silences();
         self.metrics.gauges(&gauges, self.outbox.len());
+        self.metrics.paging(silences.len(), self.paging.held());
         web.publish(View {
             alerts: self.engine.open_alerts(ALERTS_SHOWN),
             gauges,
             events: self.outcome.counts.events,
             invocations: self.outcome.counts.invocations,
             outbox: self.outbox.len(),
-            now: self.clock.now().0,
+            now,
+            silences,
             is_ready: !self.shards.is_empty(),
             troubles: self.troubles.keys().cloned().collect(),
             policy: Arc::clone(self.engine.policy()),
@@ -384,6 +419,11 @@ impl Pipeline {
     /// The page says so as long as a changed file is not used.
     pub(super) fn keep_refused(&mut self, file: &'static str) {
         self.trouble(format!("the changed {file} file is not used; see the log"));
+    }
+
+    /// What time it is.
+    pub(super) fn now(&self) -> EventTime {
+        self.clock.now().0
     }
 
     /// Whether further pages may be taken in.

@@ -36,6 +36,8 @@ pub enum MetricName {
     OpenAlerts,
     Outbox,
     Evicted,
+    Silences,
+    PagesHeld,
     WatermarkSeconds,
     DedupHorizonSeconds,
     SnapshotSeconds,
@@ -82,7 +84,7 @@ impl MetricName {
 /// One row a metric, in the order of the names.
 type Row = (MetricName, &'static str, Kind, &'static [&'static str], &'static str);
 
-const TABLE: [Row; 40] = [
+const TABLE: [Row; 42] = [
     (M::Records, "geophone_records_total", Counter, &[], "Kinesis records read."),
     (M::Events, "geophone_events_total", Counter, &[], "CloudTrail events decoded."),
     (
@@ -135,6 +137,8 @@ const TABLE: [Row; 40] = [
     (M::KnownGrants, "geophone_known_grants", Gauge, &[], "Access keys whose grant is known."),
     (M::OpenAlerts, "geophone_open_alerts", Gauge, &[], "Alerts that are open."),
     (M::Outbox, "geophone_outbox", Gauge, &[], "Alert messages that SNS has not accepted yet."),
+    (M::Silences, "geophone_silences", Gauge, &[], "Silences in effect, or to come."),
+    (M::PagesHeld, "geophone_pages_held_total", Counter, &["reason"], "Messages that a silence, or the hourly budget, kept back."),
     (M::Evicted, "geophone_evicted_total", Counter, &["table"], "Entries forgotten for want of room."),
     (
         M::WatermarkSeconds,

@@ -1,4 +1,4 @@
-//! `/api/v1`: the same as the page, for programs. JSON, read only.
+//! `/api/v1`: the same as the page, for programs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::View;
+use crate::alerting::Silence;
 use crate::policy::{Matrix, PolicyBook};
 use crate::state::AccessRow;
 
@@ -126,6 +127,53 @@ pub(super) fn matrix(book: &PolicyBook, rows: &[AccessRow]) -> String {
 pub(super) fn alerts(view: &View, id: &str) -> String {
     let wanted = view.alerts.iter().filter(|alert| alert.alert_id.to_string().starts_with(id));
     wanted.map(|alert| alert.to_ndjson() + "\n").collect()
+}
+
+#[derive(Serialize)]
+struct SilenceLine<'a> {
+    id: String,
+    detector: Option<&'a str>,
+    actor: Option<&'a str>,
+    department: Option<&'a str>,
+    model: Option<&'a str>,
+    author: &'a str,
+    reason: &'a str,
+    from: String,
+    until: String,
+    configured: bool,
+}
+
+impl<'a> SilenceLine<'a> {
+    fn of(silence: &'a Silence) -> Self {
+        let scope = &silence.scope;
+        Self {
+            id: silence.id.to_string(),
+            detector: scope.detector.as_deref(),
+            actor: scope.actor.as_deref(),
+            department: scope.department.as_deref(),
+            model: scope.model.as_deref(),
+            author: &silence.author,
+            reason: &silence.reason,
+            from: silence.from.to_string(),
+            until: silence.until.to_string(),
+            configured: silence.is_configured,
+        }
+    }
+}
+
+/// One silence.
+pub(super) fn silence(silence: &Silence) -> String {
+    json(&SilenceLine::of(silence))
+}
+
+/// `/api/v1/silences`: those that have not ended, the next to end first.
+pub(super) fn silences(view: &View) -> String {
+    json(&serde_json::json!({"silences": view.silences.iter().map(SilenceLine::of).collect::<Vec<_>>()}))
+}
+
+/// What went wrong.
+pub(super) fn error(text: &str) -> String {
+    json(&serde_json::json!({"error": text}))
 }
 
 /// `/api/v1/unlinked`: people with calls whom the directory does not list, most calls first.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use geophone::alerting::message::{Form, Message, render};
+use geophone::alerting::message::{Form, Links, Message, render};
 use geophone::alerting::{Alert, Status};
 use geophone::sns::{Outgoing, Published, RetryClass, publish};
 use geophone_company::wire;
@@ -245,7 +245,7 @@ async fn a_subscriber_of_a_real_server_gets_text_and_chatbot_with_attributes() {
         let created = sns.create_topic().name(format!("on-call-{form:?}")).send().await.expect("created");
         let topic = created.topic_arn.expect("an ARN");
         subscriber.subscribe(&sns, &topic, &ministack.address).await;
-        let rendered: Vec<Message> = alerts.iter().map(|alert| render(alert, form)).collect();
+        let rendered: Vec<Message> = alerts.iter().map(|alert| render(alert, form, &Links::default())).collect();
         let told = Publisher::start(sns.clone(), &topic).settle(rendered.clone()).await;
         assert!(told.iter().all(|result| matches!(result, Published::Sent { .. })), "{told:?}");
 

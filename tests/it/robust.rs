@@ -120,7 +120,7 @@ proptest! {
         prop_assert_eq!(report.counts.events, 1);
         for alert in &report.alerts {
             prop_assert!(serde_json::from_str::<serde_json::Value>(&alert.to_ndjson()).is_ok());
-            let message = geophone::alerting::message::render(alert, geophone::alerting::message::Form::Chatbot);
+            let message = geophone::alerting::message::render(alert, geophone::alerting::message::Form::Chatbot, &geophone::alerting::message::Links::default());
             prop_assert!(message.subject.is_ascii() && serde_json::from_str::<serde_json::Value>(&message.body).is_ok());
         }
     }

@@ -1,0 +1,163 @@
+//! Open alerts as people think of them: one incident, told step by step.
+
+use std::collections::BTreeMap;
+
+use super::View;
+use crate::alerting::message::{Links, clean, facts, next_steps};
+use crate::alerting::{Alert, Silence};
+use crate::finding::{Digest128, Severity};
+use crate::stats::grouped;
+
+/// An incident in a list.
+#[derive(Clone, Debug)]
+pub(super) struct IncidentRow {
+    pub id: String,
+    pub short: String,
+    pub severity: &'static str,
+    pub title: String,
+    pub explanation: String,
+    pub plot: String,
+    pub plot_label: String,
+    pub who: String,
+    pub department: String,
+    pub detectors: String,
+    pub count: String,
+    pub onset: String,
+    pub last_event: String,
+    pub is_silenced: bool,
+}
+
+/// One alert of an incident.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    pub alert_id: String,
+    pub severity: &'static str,
+    pub onset: String,
+    pub title: String,
+    pub explanation: String,
+    pub plot: String,
+    pub plot_label: String,
+    pub facts: Vec<(&'static str, String)>,
+}
+
+/// Incidents, the most severe and latest first.
+pub(super) fn incidents(view: &View) -> Vec<IncidentRow> {
+    let mut by_id: BTreeMap<Digest128, Vec<&Alert>> = BTreeMap::new();
+    for alert in &view.alerts {
+        by_id.entry(alert.incident_id).or_default().push(alert);
+    }
+    let mut all: Vec<(Severity, IncidentRow)> =
+        by_id.values().filter_map(|alerts| Some((worst(alerts)?.severity, row(alerts, view)?))).collect();
+    all.sort_by(|(a_severity, a), (b_severity, b)| {
+        b_severity.cmp(a_severity).then_with(|| b.last_event.cmp(&a.last_event)).then_with(|| a.id.cmp(&b.id))
+    });
+    all.into_iter().map(|(_, row)| row).collect()
+}
+
+/// The alerts of an incident in the order in which they began; those of other incidents that it is linked to as well.
+pub(super) fn alerts_of(view: &View, id: Digest128) -> Vec<&Alert> {
+    let mut alerts: Vec<&Alert> =
+        view.alerts.iter().filter(|alert| alert.incident_id == id || alert.linked_incidents.contains(&id)).collect();
+    alerts.sort_by_key(|alert| (alert.onset, alert.alert_id));
+    alerts
+}
+
+pub(super) fn row(alerts: &[&Alert], view: &View) -> Option<IncidentRow> {
+    let worst = worst(alerts)?;
+    let mut detectors: Vec<String> = alerts.iter().map(|alert| name_of(alert)).collect();
+    detectors.sort_unstable();
+    detectors.dedup();
+    let (events, onset) = (alerts.iter().map(|alert| alert.event_count).sum::<u64>(), alerts.iter().map(|alert| alert.onset).min()?);
+    let said = |count: u64, what: &str| format!("{} {what}{}", grouped(count, '\u{202f}'), if count == 1 { "" } else { "s" });
+    let (plot, plot_label) = plot_of(worst);
+    let id = worst.incident_id.to_string();
+    Some(IncidentRow {
+        short: id[..12].to_owned(),
+        id,
+        severity: worst.severity.label(),
+        title: clean(&worst.title),
+        explanation: clean(&worst.explanation),
+        plot,
+        plot_label,
+        who: clean(&worst.who.spoken()),
+        department: clean(worst.department()),
+        detectors: clean(&detectors.join(", ")),
+        count: format!("{}, {}", said(alerts.len() as u64, "alert"), said(events, "event")),
+        onset: onset.to_string(),
+        last_event: alerts.iter().map(|alert| alert.last_event).max()?.to_string(),
+        is_silenced: alerts.iter().all(|alert| is_silenced(alert, view)),
+    })
+}
+
+/// The alert that on-call reads first: of the most severe the one that began first.
+pub(super) fn worst<'a>(alerts: &[&'a Alert]) -> Option<&'a Alert> {
+    alerts.iter().copied().max_by_key(|alert| (alert.severity, std::cmp::Reverse(alert.onset), alert.alert_id))
+}
+
+pub(super) fn steps(alerts: &[&Alert]) -> Vec<Step> {
+    let step = |alert: &&Alert| {
+        let (plot, plot_label) = plot_of(alert);
+        Step {
+            alert_id: alert.alert_id.to_string(),
+            severity: alert.severity.label(),
+            onset: alert.onset.to_string(),
+            title: clean(&alert.title),
+            explanation: clean(&alert.explanation),
+            plot,
+            plot_label,
+            facts: facts(alert).into_iter().filter(|(name, _)| *name != "History").collect(),
+        }
+    };
+    alerts.iter().map(step).collect()
+}
+
+/// What to do about all of them, the most severe first, nothing twice.
+pub(super) fn to_do(alerts: &[&Alert]) -> Vec<String> {
+    const STEPS_MAX: usize = 8;
+    let mut ordered: Vec<&&Alert> = alerts.iter().collect();
+    ordered.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.onset));
+    let mut all: Vec<String> = Vec::new();
+    for step in ordered.into_iter().flat_map(|alert| next_steps(alert)).map(|step| clean(&step)) {
+        if !all.contains(&step) && all.len() < STEPS_MAX {
+            all.push(step);
+        }
+    }
+    all
+}
+
+/// Names and addresses of the runbooks.
+pub(super) fn runbooks(alerts: &[&Alert], links: &Links) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> =
+        alerts.iter().filter_map(|alert| links.runbook(alert).map(|url| (alert.detector.label().to_owned(), url))).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// What a silence of this incident can name, with what is chosen to begin with.
+pub(super) fn choices(alerts: &[&Alert]) -> Vec<(&'static str, String, bool)> {
+    let Some(worst) = worst(alerts) else { return Vec::new() };
+    let mut choices = vec![("detector", name_of(worst), true), ("actor", worst.who.actor.name.to_string(), true)];
+    if let Some(department) = worst.who.department.name() {
+        choices.push(("department", department.to_string(), false));
+    }
+    choices.extend(worst.model.as_ref().map(|model| ("model", model.id.to_string(), false)));
+    choices
+}
+
+fn is_silenced(alert: &Alert, view: &View) -> bool {
+    view.silences.iter().any(|silence: &Silence| silence.holds(alert, view.now))
+}
+
+/// A detector; of a rule its name.
+fn name_of(alert: &Alert) -> String {
+    alert.rule.as_ref().map_or_else(|| alert.detector.label().to_owned(), |rule| rule.name.to_string())
+}
+
+fn plot_of(alert: &Alert) -> (String, String) {
+    alert.history.as_ref().map_or_else(Default::default, |history| {
+        let (plot, highest) = history.plot();
+        let label = format!("busiest hours of {} days in {}, highest {highest:.0}", history.busiest_hours.len(), history.unit.label());
+        (plot, label)
+    })
+}
