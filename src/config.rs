@@ -82,11 +82,15 @@ impl Topic {
             && is_listed(&self.departments, alert.department())
     }
 
-    /// Whether a page goes to it. A digest goes to those that are sent everything.
+    /// Whether a page goes to it. A digest goes to the people who are sent everything.
     pub fn takes(&self, page: &Page) -> bool {
         match page {
-            Page::Alert(alert) => self.takes_alert(alert),
-            Page::Digest(digest) => digest.severity >= self.severity_min && self.detectors.is_empty() && self.departments.is_empty(),
+            Page::Alert(alert) => self.form.wakes_people() && self.takes_alert(alert),
+            Page::Record(alert) => !self.form.wakes_people() && self.takes_alert(alert),
+            Page::Digest(digest) => {
+                let is_routed = !self.detectors.is_empty() || !self.departments.is_empty();
+                self.form.wakes_people() && digest.severity >= self.severity_min && !is_routed
+            }
         }
     }
 }
@@ -365,7 +369,7 @@ fn read_stream(section: &mut Section<'_, '_>, names: &mut HashSet<String>) -> Op
 
 fn read_topic(section: &mut Section<'_, '_>, arns: &mut HashSet<String>) -> Option<Topic> {
     let arn = section.text("arn");
-    let form = section.choice("form", "\"text\", \"chatbot\", \"ndjson\"", Form::parse);
+    let form = section.choice("form", "\"text\", \"chatbot\", \"ndjson\", \"ocsf\"", Form::parse);
     let words = "\"informational\", \"low\", \"medium\", \"high\", \"critical\"";
     let severity_min = section.choice("severity_min", words, Severity::parse);
     let detectors = alerts::read_detectors(section);

@@ -5,6 +5,7 @@
 //! spans cannot be closed.
 
 mod chatbot;
+mod ocsf;
 mod steps;
 mod text;
 
@@ -34,6 +35,8 @@ pub enum Form {
     Chatbot,
     /// The alert's own line of JSON, for queues and functions.
     Ndjson,
+    /// A Detection Finding of OCSF 1.6.0, for SIEMs.
+    Ocsf,
 }
 
 impl Form {
@@ -43,8 +46,14 @@ impl Form {
             "text" => Some(Self::Text),
             "chatbot" => Some(Self::Chatbot),
             "ndjson" => Some(Self::Ndjson),
+            "ocsf" => Some(Self::Ocsf),
             _ => None,
         }
+    }
+
+    /// Whether people read it: then silences and the hourly budget hold.
+    pub const fn wakes_people(self) -> bool {
+        matches!(self, Self::Text | Self::Chatbot)
     }
 }
 
@@ -83,7 +92,7 @@ impl Links {
 /// `page` in `form`.
 pub fn render_page(page: &Page, form: Form, links: &Links) -> Message {
     match page {
-        Page::Alert(alert) => render(alert, form, links),
+        Page::Alert(alert) | Page::Record(alert) => render(alert, form, links),
         Page::Digest(digest) => render_digest(digest, form, links),
     }
 }
@@ -94,6 +103,7 @@ pub fn render(alert: &Alert, form: Form, links: &Links) -> Message {
         Form::Text => text::alert(alert, links),
         Form::Chatbot => chatbot::alert(alert, links),
         Form::Ndjson => alert.to_ndjson(),
+        Form::Ocsf => ocsf::alert(alert, links),
     };
     let status = match alert.status {
         Status::Opened => "",
@@ -109,7 +119,8 @@ pub fn render_digest(digest: &Digest, form: Form, links: &Links) -> Message {
     let body = match form {
         Form::Text => text::digest(digest, links),
         Form::Chatbot => chatbot::digest(digest, links),
-        Form::Ndjson => digest.to_ndjson(),
+        // Programs are sent the alerts themselves.
+        Form::Ndjson | Form::Ocsf => digest.to_ndjson(),
     };
     let subject = subject(&format!("[{}] {}", digest.severity.label().to_ascii_uppercase(), digest.title()));
     let attributes = vec![

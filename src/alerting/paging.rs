@@ -40,13 +40,15 @@ pub enum Page {
     Alert(Box<Alert>),
     /// What an hour's budget left over.
     Digest(Box<Digest>),
+    /// An alert for programs, which nothing holds back.
+    Record(Box<Alert>),
 }
 
 impl Page {
     /// Its severity: of a digest that of its worst alert.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Alert(alert) => alert.severity,
+            Self::Alert(alert) | Self::Record(alert) => alert.severity,
             Self::Digest(digest) => digest.severity,
         }
     }
@@ -54,7 +56,7 @@ impl Page {
     /// What keeps its messages in order.
     pub fn incident(&self) -> Digest128 {
         match self {
-            Self::Alert(alert) => alert.incident_id,
+            Self::Alert(alert) | Self::Record(alert) => alert.incident_id,
             Self::Digest(digest) => digest.id,
         }
     }
@@ -62,7 +64,7 @@ impl Page {
     /// One line of JSON.
     pub fn to_ndjson(&self) -> String {
         match self {
-            Self::Alert(alert) => alert.to_ndjson(),
+            Self::Alert(alert) | Self::Record(alert) => alert.to_ndjson(),
             Self::Digest(digest) => digest.to_ndjson(),
         }
     }
@@ -70,7 +72,7 @@ impl Page {
     /// Its id.
     pub fn id(&self) -> Digest128 {
         match self {
-            Self::Alert(alert) => alert.alert_id,
+            Self::Alert(alert) | Self::Record(alert) => alert.alert_id,
             Self::Digest(digest) => digest.id,
         }
     }

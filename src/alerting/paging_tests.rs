@@ -178,6 +178,7 @@ proptest! {
                             ended.insert(said.alert_id);
                         }
                     }
+                    Page::Record(_) => prop_assert!(false, "nobody asked for it"),
                     Page::Digest(digest) => prop_assert!(digest.alerts > 0 && digest.severity < Severity::High),
                 }
                 sent.push((now, page));

@@ -48,6 +48,8 @@ const LIVE_FROM: i64 = 8 * HOUR;
 const LIVE_HOURS: i64 = 10;
 /// Real seconds a live day takes where no duration is given.
 const DAY_SECONDS: u64 = 120;
+/// The token of the demo's page, which is loopback's and gone at its end.
+const TOKEN: &str = "a-token-for-the-demo";
 const STREAM: &str = "cloudtrail";
 
 /// Arguments of `demo`.
@@ -106,6 +108,10 @@ async fn play(args: &DemoArgs, folder: &std::path::Path) -> Result<Exit, Failure
     let inbox = Inbox::start(args.format).await?;
     let mut settings = settings(&company, &kinesis, &inbox.endpoint, args.format)?;
     settings.state_folder = folder.display().to_string();
+    let token = folder.join("token");
+    let written = std::fs::write(&token, format!("{TOKEN}\n"));
+    written.map_err(|error| Failure::new(Exit::CannotWrite, format_args!("{}: {error}", token.display())))?;
+    settings.token_file = Some(token.display().to_string());
     eprintln!("A company of {} people in {} departments.", company.people().len(), company.departments().len());
     warm(&settings, &mut company).await?;
 
@@ -119,7 +125,8 @@ async fn play(args: &DemoArgs, folder: &std::path::Path) -> Result<Exit, Failure
     let daemon = Daemon { settings, sources: None, clock, access: Access::Emulator, poll_interval: Duration::from_millis(100) };
     let started = moment();
     let running = daemon.start().await?;
-    eprintln!("Live: {LIVE_HOURS} hours of the company's day in {} s. Page and metrics: http://{}/\n", real.as_secs(), running.address);
+    eprintln!("Live: {LIVE_HOURS} hours of the company's day in {} s. Page and metrics: http://{}/", real.as_secs(), running.address);
+    eprintln!("To silence something on the page, its token is {TOKEN}\n");
     let web = Arc::clone(&running.web);
     let (stop, stopped) = oneshot::channel::<()>();
     let status = status_line();

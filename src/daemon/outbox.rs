@@ -33,10 +33,14 @@ impl Outbox {
         self.topics.push((topic, sender));
     }
 
-    /// Whether an alert is to be sent to anybody. Staged detectors page nobody.
+    /// Whether an alert is to be sent at all. Staged detectors page nobody.
     pub(super) fn is_sent(&self, alert: &Alert) -> bool {
-        let mode = alert.rule.as_ref().map_or_else(|| self.detectors.mode(alert.detector), |rule| self.detectors.rule_mode(rule));
-        mode == Mode::Page && self.topics.iter().any(|(topic, _)| topic.takes_alert(alert))
+        alert.rule.as_ref().map_or_else(|| self.detectors.mode(alert.detector), |rule| self.detectors.rule_mode(rule)) == Mode::Page
+    }
+
+    /// Whether any topic of people, or of programs, takes an alert.
+    pub(super) fn has_takers(&self, alert: &Alert, wakes_people: bool) -> bool {
+        self.topics.iter().any(|(topic, _)| topic.form.wakes_people() == wakes_people && topic.takes_alert(alert))
     }
 
     /// Hands a page to its topics.

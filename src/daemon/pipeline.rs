@@ -119,6 +119,7 @@ impl Pipeline {
         self.paging.restore(paging);
         let marked = pages.into_iter().map(|page| match page {
             Page::Alert(alert) => Page::Alert(Box::new(Alert { possible_duplicate: true, ..*alert })),
+            Page::Record(alert) => Page::Record(Box::new(Alert { possible_duplicate: true, ..*alert })),
             Page::Digest(digest) => Page::Digest(Box::new(Digest { possible_duplicate: true, ..*digest })),
         });
         let marked = marked.collect();
@@ -274,8 +275,11 @@ impl Pipeline {
             );
         }
         let (now, mut pages) = (self.clock.now().0, Vec::new());
-        for alert in alerts {
-            if self.outbox.is_sent(&alert) {
+        for alert in alerts.into_iter().filter(|alert| self.outbox.is_sent(alert)) {
+            if self.outbox.has_takers(&alert, false) {
+                pages.push(Page::Record(Box::new(alert.clone())));
+            }
+            if self.outbox.has_takers(&alert, true) {
                 self.paging.take(alert, now, &mut pages);
             }
         }
@@ -287,7 +291,10 @@ impl Pipeline {
         if pages.is_empty() {
             return Ok(());
         }
-        let alerts = pages.iter().filter_map(|page| if let Page::Alert(alert) = page { Some(&**alert) } else { None });
+        let alerts = pages.iter().filter_map(|page| match page {
+            Page::Alert(alert) | Page::Record(alert) => Some(&**alert),
+            Page::Digest(_) => None,
+        });
         self.state.journal(alerts).map_err(cannot_write)?;
         pages.into_iter().for_each(|page| self.outbox.send(page));
         Ok(())

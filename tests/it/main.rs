@@ -18,6 +18,7 @@ mod daemon;
 mod joins;
 mod judging;
 mod leaving;
+mod ocsf;
 mod order;
 mod places;
 mod policy;

@@ -275,7 +275,9 @@ fn check_form(form: Form, notifications: &[Value], alert: &Alert) {
                 assert_eq!(notification["metadata"]["threadId"], alert.incident_id.to_string());
             }
         }
-        Form::Text | Form::Ndjson => assert!(bodies.iter().all(|body| body.contains("Access key") && body.contains("ASIAPAGE0000"))),
+        Form::Text | Form::Ndjson | Form::Ocsf => {
+            assert!(bodies.iter().all(|body| body.contains("Access key") && body.contains("ASIAPAGE0000")))
+        }
     }
 }
 

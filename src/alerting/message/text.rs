@@ -14,7 +14,8 @@ const EVENT_IDS_SHOWN: usize = 5;
 
 pub(super) fn alert(alert: &Alert, links: &Links) -> String {
     let mut out = String::with_capacity(2_048);
-    let _ = writeln!(out, "{} {} ({})", alert.severity.label().to_ascii_uppercase(), alert.detector_name(), alert.status.label());
+    let name = alert.rule.as_ref().map_or_else(|| alert.detector.label().to_owned(), |rule| format!("rule {}", clean(&rule.name)));
+    let _ = writeln!(out, "{} {name} ({})", alert.severity.label().to_ascii_uppercase(), alert.status.label());
     let _ = writeln!(out, "{}\n", clean(&alert.title));
     let _ = writeln!(out, "{}\n", clean(&alert.explanation));
     for (name, value) in rows(alert) {
@@ -107,7 +108,8 @@ pub fn rows(alert: &Alert) -> Vec<(&'static str, String)> {
     }
     row("Where", clean(&format!("account {}, {}, from {}", alert.account, alert.region, alert.source_ip)));
     let events = if alert.event_count == 1 { "1 event".to_owned() } else { format!("{} events", alert.event_count) };
-    row("When", format!("{} to {}, {events}", alert.onset, alert.last_event));
+    let end = if alert.last_event == alert.onset { String::new() } else { format!(" to {}", alert.last_event) };
+    row("When", format!("{}{end}, {events}", alert.onset));
     let shown: Vec<String> = alert.event_ids.iter().take(EVENT_IDS_SHOWN).map(ToString::to_string).collect();
     let more = alert.event_count.saturating_sub(shown.len() as u64);
     let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
