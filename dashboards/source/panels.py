@@ -180,14 +180,14 @@ def label_variable(name, label, series):
     """A variable over the values of one label, all of them at first."""
     query = f"label_values({series}, {name})"
     return {
-        "allValue": ".*", "current": {"selected": True, "text": ["All"], "value": ["$__all"]}, "datasource": DATASOURCE, "definition": query,
+        "allValue": ".*", "current": {"selected": True, "text": ["All"], "value": ["$__all"]}, "datasource": DATASOURCE,
         "hide": 0, "includeAll": True, "label": label, "multi": True, "name": name, "options": [],
         "query": {"qryType": 1, "query": query, "refId": f"variable-{name}"}, "refresh": 2, "regex": "", "skipUrlSync": False, "sort": 1, "type": "query",
     }
 
 
 def _variables(own):
-    source = {"current": {}, "hide": 0, "includeAll": False, "label": "Data source", "multi": False, "name": "datasource", "options": [],
+    source = {"hide": 0, "includeAll": False, "label": "Data source", "multi": False, "name": "datasource", "options": [],
               "query": "prometheus", "refresh": 1, "regex": "", "skipUrlSync": False, "type": "datasource"}
     place = "https://example.com/geophone/docs"
     docs = {"current": {"selected": True, "text": place, "value": place}, "hide": 0, "label": "Runbooks at", "name": "docs",
@@ -224,5 +224,5 @@ def dashboard(name, title, description, sections, variables=(), runbooks=("pipel
         "annotations": {"list": []}, "description": description, "editable": True, "fiscalYearStartMonth": 0, "graphTooltip": 1,
         "links": [others, *(runbook(page) for page in runbooks)], "panels": _laid_out(sections), "refresh": "30s", "schemaVersion": SCHEMA_VERSION,
         "tags": ["geophone", "bedrock", "security"], "templating": {"list": _variables(variables)}, "time": {"from": "now-6h", "to": "now"},
-        "timepicker": {}, "timezone": "browser", "title": title, "uid": f"geophone-{name}", "version": 1,
+        "timezone": "browser", "title": title, "uid": f"geophone-{name}", "version": 1,
     }
