@@ -1,6 +1,7 @@
 """Which department uses which models, how it ends, and how well callers and policies are known."""
 
-from .panels import (KNOWN, bars, course, dashboard, in_range, label_variable, matrix, metric, only, per_second, stat, steps)
+from .panels import (KNOWN, bars, course, dashboard, in_range, label_variable, matrix, metric, only, per_second, per_step, stat,
+                     steps)
 
 CHOSEN = ('department=~"$department"', 'model_family=~"$model_family"')
 
@@ -42,9 +43,9 @@ COURSE = [
            [(per_second("invocations_total", *CHOSEN, by="model_family"), "{{model_family}}")], "reqps", stacked=True, size=(12, 9),
            calcs=["mean", "max"]),
     course("Refused by department and family",
-           "Refused calls a second. Flat zero is good. Several families of one department at once is a sweep.",
-           [(per_second("invocations_total", *CHOSEN, only("outcome", "denied"), by="department, model_family"), "{{department}} {{model_family}}")], "reqps",
-           see="access-denied", calcs=["max"], size=(12, 9)),
+           "Refused calls in each step of the graph. Nothing is good. Several families of one department at once is a sweep.",
+           [(per_step("invocations_total", *CHOSEN, only("outcome", "denied"), by="department, model_family"), "{{department}} {{model_family}}")], "short",
+           bars=True, stacked=True, decimals=0, see="access-denied", calcs=["sum"], size=(12, 9)),
     course("Throttled and failed",
            "Calls over a quota, and calls that failed for another reason. A plateau of throttled calls is a quota that is too small or a loop that does "
            "not wait.",

@@ -30,12 +30,26 @@ def per_second(name, *selectors, by=""):
 
 def per_step(name, *selectors, by=""):
     """Growth of a counter within one step of the graph: for rare things, which nobody reads as a rate."""
-    return f"sum{_by(by)} (increase({metric(name, *selectors)}[$__rate_interval]))"
+    return f"sum{_by(by)} ({_growth(name, selectors, '$__rate_interval')})"
 
 
 def in_range(name, *selectors, by=""):
     """Growth of a counter over the whole time range that is shown."""
-    return f"sum{_by(by)} (increase({metric(name, *selectors)}[$__range]))"
+    return f"sum{_by(by)} ({_growth(name, selectors, '$__range')})"
+
+
+def _growth(name, selectors, window):
+    """Growth of a counter within `window`.
+
+    A counter that is not there before its first call begins with 1, and `increase` takes that for its starting point: a sweep that
+    tries each model once would never be seen. Such a counter has grown by all that it shows, where its geophone was scraped
+    before. All other counters begin with 0.
+    """
+    series = metric(name, *selectors)
+    if name not in BORN_LATE:
+        return f"increase({series}[{window}])"
+    return (f"({series} unless {series} offset {window} and on (job, instance) {metric('records_total')} offset {window})"
+            f" or increase({series}[{window}])")
 
 
 def quantile(q, histogram):
@@ -55,6 +69,8 @@ def steps(*colours_from):
 
 # Where a known department comes from; all other reasons say why it is not known.
 KNOWN = only("reason", "session-tag", "cognito-subject", "directory", "role-map")
+# Counters whose series appear with their first call, not with the process.
+BORN_LATE = {"invocations_total"}
 # For numbers that are neither good nor bad by themselves.
 NEUTRAL = steps("blue")
 ANY_IS_BAD = steps("green", ("red", 1))
@@ -197,19 +213,19 @@ def _variables(own):
 
 
 def _laid_out(sections):
-    """Panels left to right and top to bottom, below their section's row."""
+    """Panels below their section's row, as high as they fit."""
     placed, y = [], 0
     for title, panels in sections:
         placed.append({"collapsed": False, "gridPos": {"h": 1, "w": WIDTH, "x": 0, "y": y}, "id": 0, "panels": [], "title": title, "type": "row"})
-        x, y, height = 0, y + 1, 0
+        tops = [y + 1] * WIDTH
         for panel in panels:
             place = panel["gridPos"]
-            if x + place["w"] > WIDTH:
-                x, y, height = 0, y + height, 0
-            place["x"], place["y"] = x, y
-            x, height = x + place["w"], max(height, place["h"])
+            # The highest free place, and of those the leftmost: small panels fill the column beside a large one.
+            fits = range(WIDTH - place["w"] + 1)
+            place["y"], place["x"] = min((max(tops[x:x + place["w"]]), x) for x in fits)
+            tops[place["x"]:place["x"] + place["w"]] = [place["y"] + place["h"]] * place["w"]
             placed.append(panel)
-        y += height
+        y = max(tops)
     for number, panel in enumerate(placed, 1):
         panel["id"] = number
     return placed
