@@ -150,7 +150,8 @@ def check_rules(prometheus, wrong):
             wrong.append(f"{name}: {rule.get('lastError') or rule['health']}")
         if rule["state"] == "firing":
             wrong.append(f"{name} fires though geophone is well: {rule['alerts']}")
-    print(f"{len(found)} alert rules evaluated, none fires")
+    firing = sum(rule["state"] == "firing" for rule in found.values())
+    print(f"{len(found)} alert rules evaluated, {firing} firing")
 
 
 def check_exposition(geophone, wrong):
