@@ -2,7 +2,7 @@
 TOOLS := target/tools
 CARGO ?= cargo
 
-.PHONY: demo test tools check core-only lint deny bench score fmt clean-tools
+.PHONY: demo test tools check core-only lint deny bench score fmt clean-tools dashboards dashboards-lint
 
 demo: ## the whole job on this machine
 	$(CARGO) run --release --locked -- demo
@@ -30,6 +30,13 @@ score: ## the tables of docs/detection.md
 		$(CARGO) run --quiet --release --locked -p geophone-company --example fleet -- --seed $$seed --out target/score/$$seed && \
 		$(CARGO) run --quiet --release --locked -- backtest --data target/score/$$seed/counts.csv --labels target/score/$$seed/labels.csv --from 2026-02-16; \
 	done
+
+# Both want Debian's prometheus; `dashboards` also prometheus-alertmanager, and a geophone that is built.
+dashboards: ## dashboards and alert rules against Grafana's types, a real Prometheus and a real Alertmanager
+	dashboards/test/run
+
+dashboards-lint: ## the fast part of it
+	dashboards/test/run lint
 
 # Real servers for the tests, each from its package registry into target/tools; nothing is installed system-wide but
 # Debian's prometheus.
