@@ -2,12 +2,12 @@
 TOOLS := target/tools
 CARGO ?= cargo
 
-.PHONY: demo test tools check core-only lint deny bench score fmt clean-tools dashboards dashboards-lint
+.PHONY: demo test tools check core-only lint deny bench score fmt clean-tools dashboards dashboards-lint browser
 
 demo: ## the whole job on this machine
 	$(CARGO) run --release --locked -- demo
 
-test: tools lint core-only deny ## everything that a change must pass
+test: tools lint core-only deny dashboards-lint ## everything that a change must pass
 	$(CARGO) test --workspace --locked
 
 lint: ## formatting and lints
@@ -35,8 +35,14 @@ score: ## the tables of docs/detection.md
 dashboards: ## dashboards and alert rules against Grafana's types, a real Prometheus and a real Alertmanager
 	dashboards/test/run
 
-dashboards-lint: ## the fast part of it
+dashboards-lint: $(TOOLS)/.prometheus ## the fast part of it
 	dashboards/test/run lint
+
+# Wants Debian's chromium, or another that CHROMIUM names.
+browser: ## the on-call page in a real browser, over the running demo; PICTURES=folder keeps what it saw
+	$(CARGO) build --locked
+	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix tests/browser
+	node tests/browser/page.mjs target/debug/geophone
 
 # Real servers for the tests, each from its package registry into target/tools; nothing is installed system-wide but
 # Debian's prometheus.

@@ -93,6 +93,12 @@ HEARD = [
          "dead-letters.ndjson and tell on-call by hand.",
          in_range("dead_letters_total", only("kind", "message")), "short", ANY_IS_BAD, decimals=0, instant=True, size=(4, 7),
          see="pipeline#GeophoneMessageRefused"),
+    course("Kept back from on-call",
+           "Messages that a silence kept back, and alerts beyond the hourly budget that went into a digest, in each step of the graph. budget for hours: too many "
+           "alerts below high; set noisy detectors to report. silence: read what it is on the page before it ends.",
+           [(per_step("pages_held_total", by="reason"), "{{reason}}")], "short", bars=True, stacked=True, size=(16, 7), decimals=0, calcs=["sum"]),
+    stat("Silences", "Silences in effect, or to come. Each has an author, a reason and an end. Many: somebody silences what should be mended.",
+         f"sum({metric('silences')})", "short", steps("green", ("orange", 5)), decimals=0, size=(8, 7)),
 ]
 
 DASHBOARD = dashboard(

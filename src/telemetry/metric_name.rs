@@ -137,9 +137,9 @@ const TABLE: [Row; 42] = [
     (M::KnownGrants, "geophone_known_grants", Gauge, &[], "Access keys whose grant is known."),
     (M::OpenAlerts, "geophone_open_alerts", Gauge, &[], "Alerts that are open."),
     (M::Outbox, "geophone_outbox", Gauge, &[], "Alert messages that SNS has not accepted yet."),
+    (M::Evicted, "geophone_evicted_total", Counter, &["table"], "Entries forgotten for want of room."),
     (M::Silences, "geophone_silences", Gauge, &[], "Silences in effect, or to come."),
     (M::PagesHeld, "geophone_pages_held_total", Counter, &["reason"], "Messages that a silence, or the hourly budget, kept back."),
-    (M::Evicted, "geophone_evicted_total", Counter, &["table"], "Entries forgotten for want of room."),
     (
         M::WatermarkSeconds,
         "geophone_watermark_seconds",

@@ -9,6 +9,7 @@
     reason = "tests fail by panicking, and wait by the clock"
 )]
 
+mod api;
 mod architecture;
 mod attribution;
 mod backtest;

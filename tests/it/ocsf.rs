@@ -10,94 +10,22 @@ use geophone::alerting::{Alert, Status};
 use geophone::bedrock::{Denial, DenialKind, DeniedBy, Model, ModelMap};
 use geophone::finding::{Confidence, DetectorId, History, HistoryUnit, Severity};
 use geophone::identity::{ActorKey, ActorKind, Department, DepartmentSource, Unknown};
-use regex::Regex;
 use serde_json::Value;
 
+use crate::support::schema::Schema;
 use crate::support::story;
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
     let text = fs::read_to_string(data("ocsf/detection_finding.schema.json")).expect("the schema");
-    serde_json::from_str(&text).expect("JSON")
+    Schema::whole(serde_json::from_str(&text).expect("JSON"))
 });
 
-/// Everything that is wrong with a value by the keywords that the schema uses.
-fn mistakes(schema: &Value, value: &Value, place: &str, out: &mut Vec<String>) {
-    if let Some(name) = schema["$ref"].as_str() {
-        let target = name.strip_prefix("#/$defs/").map_or(&Value::Null, |name| &SCHEMA["$defs"][name]);
-        assert!(target.is_object(), "{name} is not in the schema");
-        mistakes(target, value, place, out);
-    }
-    let mut say = |what: String| out.push(format!("{place}: {what}"));
-    let is_type = |wanted: &str| match wanted {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "integer" => value.is_i64() || value.is_u64(),
-        "number" => value.is_number(),
-        "boolean" => value.is_boolean(),
-        other => panic!("type {other}"),
-    };
-    match &schema["type"] {
-        Value::String(wanted) if !is_type(wanted) => say(format!("{value} is no {wanted}")),
-        Value::Array(any) if !any.iter().filter_map(Value::as_str).any(is_type) => say(format!("{value} has none of {any:?}")),
-        _ => {}
-    }
-    if schema["enum"].as_array().is_some_and(|allowed| !allowed.contains(value)) {
-        say(format!("{value} is not allowed"));
-    }
-    if let Some(text) = value.as_str() {
-        if schema["maxLength"].as_u64().is_some_and(|most| text.chars().count() as u64 > most) {
-            say(format!("longer than {}", schema["maxLength"]));
-        }
-        if schema["pattern"].as_str().is_some_and(|pattern| !Regex::new(pattern).expect("a pattern").is_match(text)) {
-            say(format!("{text} does not fit {}", schema["pattern"]));
-        }
-    }
-    if let (Some(number), minimum, maximum) = (value.as_f64(), schema["minimum"].as_f64(), schema["maximum"].as_f64())
-        && (minimum.is_some_and(|least| number < least) || maximum.is_some_and(|most| number > most))
-    {
-        say(format!("{number} is out of range"));
-    }
-    let holds = |part: &Value| {
-        let mut found = Vec::new();
-        mistakes(part, value, place, &mut found);
-        found.is_empty()
-    };
-    if schema["anyOf"].as_array().is_some_and(|parts| !parts.iter().any(holds)) {
-        say(format!("none of {} holds", schema["anyOf"]));
-    }
-    if schema["oneOf"].as_array().is_some_and(|parts| parts.iter().filter(|part| holds(part)).count() != 1) {
-        say(format!("not one of {} holds", schema["oneOf"]));
-    }
-    if let Some(object) = value.as_object() {
-        for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            if !object.contains_key(name) {
-                say(format!("{name} is missing"));
-            }
-        }
-        for name in object.keys().filter(|name| schema["additionalProperties"] == false && schema["properties"].get(name).is_none()) {
-            say(format!("there is no {name}"));
-        }
-    }
-    schema["allOf"].as_array().into_iter().flatten().for_each(|part| mistakes(part, value, place, out));
-    for (name, part) in value.as_object().into_iter().flatten() {
-        if let Some(schema) = schema["properties"].get(name) {
-            mistakes(schema, part, &format!("{place}.{name}"), out);
-        }
-    }
-    if schema["items"].is_object() {
-        value.as_array().into_iter().flatten().for_each(|part| mistakes(&schema["items"], part, &format!("{place}[]"), out));
-    }
-}
-
 fn check(event: &Value) -> Vec<String> {
-    let mut out = Vec::new();
-    mistakes(&SCHEMA, event, "", &mut out);
-    out
+    SCHEMA.mistakes(event)
 }
 
 /// A refused call of a person, as the engine tells it.

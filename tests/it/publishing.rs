@@ -276,7 +276,7 @@ fn check_form(form: Form, notifications: &[Value], alert: &Alert) {
             }
         }
         Form::Text | Form::Ndjson | Form::Ocsf => {
-            assert!(bodies.iter().all(|body| body.contains("Access key") && body.contains("ASIAPAGE0000")))
+            assert!(bodies.iter().all(|body| body.contains("Access key") && body.contains("ASIAPAGE0000")));
         }
     }
 }

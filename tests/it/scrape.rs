@@ -87,15 +87,19 @@ async fn probes_and_page_answer() {
         assert!(!metrics.body.contains(private), "{private} is in the metrics");
     }
 
-    let page = eventually("a page with both alerts", async || {
-        Some(get("/").await).filter(|page| [key("SCRAPE", 0), key("SCRAPE", 1)].iter().all(|key| page.body.contains(key)))
+    let page = eventually("a page with both incidents", async || {
+        Some(get("/").await).filter(|page| page.body.matches("href=\"/incidents/").count() == 2)
     })
     .await;
+    let link = page.body.split("href=\"").find_map(|rest| rest.strip_prefix("/incidents/")?.split('"').next()).expect("a link");
+    let incident = get(&format!("/incidents/{link}")).await;
+    assert!(incident.status == 200 && incident.body.contains("ASIASCRAPE"), "{}", incident.body);
+    assert_eq!(get("/incidents/0123").await.status, 404);
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     let policy = page.header("content-security-policy").expect("a policy");
-    assert!(policy.contains("default-src 'none'") && !policy.contains("script-src"), "{policy}");
+    assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{policy}");
     assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
-    let body = page.body.to_ascii_lowercase();
+    let body = page.body.to_ascii_lowercase().replace("<script src=\"/assets/app.js\" defer></script>", "");
     for script in ["<script", "javascript:", "onload=", "onclick=", "http-equiv=\"refresh\" content=\"0;"] {
         assert!(!body.contains(script), "{script} is in the page");
     }

@@ -127,7 +127,7 @@ fn actor(alert: &Alert) -> Value {
     let who = &alert.who;
     let (type_id, kind) = match who.actor.kind {
         ActorKind::Role | ActorKind::Service => (4, "Service"),
-        _ => (1, "User"),
+        ActorKind::Person | ActorKind::Session | ActorKind::User | ActorKind::Root | ActorKind::Unknown => (1, "User"),
     };
     let groups = who.department.name().map(|name| json!([{"name": named(name), "type": "department"}]));
     let keys = (!who.access_key_id.is_empty()).then(|| json!([{"uid": clean(&who.access_key_id), "type": "AWS access key"}]));
@@ -227,6 +227,6 @@ fn prune(value: Value) -> Option<Value> {
                 entries.into_iter().filter_map(|(key, value)| prune(value).map(|value| (key, value))).collect();
             (!kept.is_empty()).then_some(Value::Object(kept))
         }
-        other => Some(other),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::String(_)) => Some(other),
     }
 }

@@ -1,4 +1,4 @@
-//! The little HTTP that tests ask with: GET as HTTP/1.0, whose answer ends where the connection ends.
+//! The little HTTP that tests ask with: HTTP/1.0, whose answer ends where the connection ends.
 
 use std::time::Duration;
 
@@ -26,12 +26,20 @@ impl Reply {
 
 /// Asks `address` for `path`; `None` where nobody answers.
 pub async fn get(address: &str, path: &str) -> Option<Reply> {
-    tokio::time::timeout(ANSWER, ask(address, path)).await.ok()?.ok()
+    send(address, "GET", path, &[], "").await
 }
 
-async fn ask(address: &str, path: &str) -> std::io::Result<Reply> {
+/// Sends `address` a request with these headers and this body; `None` where nobody answers.
+pub async fn send(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Option<Reply> {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let host = if headers.contains("host:") { String::new() } else { format!("host: {address}\r\n") };
+    let request = format!("{method} {path} HTTP/1.0\r\n{host}content-length: {}\r\n{headers}\r\n{body}", body.len());
+    tokio::time::timeout(ANSWER, ask(address, &request)).await.ok()?.ok()
+}
+
+async fn ask(address: &str, request: &str) -> std::io::Result<Reply> {
     let mut socket = TcpStream::connect(address).await?;
-    socket.write_all(format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n").as_bytes()).await?;
+    socket.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes).await?;
     let text = String::from_utf8_lossy(&bytes);

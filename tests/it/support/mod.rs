@@ -7,6 +7,7 @@ pub mod policy_cases;
 pub mod program;
 pub mod records;
 pub mod sns;
+pub mod schema;
 pub mod stage;
 pub mod story;
 pub mod subscriber;
