@@ -73,6 +73,8 @@ pub struct Outcome {
     pub counts: Counts,
     /// Seconds from an event's time to the decision about it: median, 99th percentile, largest.
     pub lag: [u64; 3],
+    /// Milliseconds from the arrival of what decided a new alert to SNS's accepting its message: the same.
+    pub paged: [u64; 3],
 }
 
 /// A started daemon, before its first delivery.

@@ -7,6 +7,7 @@ pub mod metric_name;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hdrhistogram::Histogram as Hdr;
 use prometheus::{Encoder, GaugeVec, Histogram, HistogramOpts, IntCounterVec, Opts, Registry, TextEncoder};
@@ -65,6 +66,7 @@ pub struct Metrics {
     departments: HashSet<Arc<str>>,
     /// Lag in seconds for the summary, which wants quantiles.
     lag: Mutex<Hdr<u64>>,
+    paged: Mutex<Hdr<u64>>,
     evicted: Mutex<[u64; TABLES.len()]>,
     held: Mutex<Held>,
     shares: Mutex<Shares>,
@@ -138,6 +140,7 @@ impl Metrics {
         }
         // Bounds that `Hdr::new` cannot refuse: three significant digits, no maximum.
         let lag = Hdr::new(3).unwrap_or_else(|_| unreachable!("three digits"));
+        let paged = Hdr::new(3).unwrap_or_else(|_| unreachable!("three digits"));
         let metrics = Self {
             registry,
             counters,
@@ -145,6 +148,7 @@ impl Metrics {
             histograms,
             departments: departments.into_iter().collect(),
             lag: Mutex::new(lag),
+            paged: Mutex::new(paged),
             evicted: Mutex::new([0; TABLES.len()]),
             held: Mutex::default(),
             shares: Mutex::default(),
@@ -223,6 +227,19 @@ impl Metrics {
     pub fn lag_quantiles(&self) -> [u64; 3] {
         let lag = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
         [lag.value_at_quantile(0.5), lag.value_at_quantile(0.99), lag.max()]
+    }
+
+    /// Notes how long a new alert took to be paged.
+    pub fn paged(&self, took: Duration) {
+        self.observe(MetricName::PageSeconds, took.as_secs_f64());
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.paged.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(millis);
+    }
+
+    /// Quantiles of that time in milliseconds: median, 99th percentile, largest.
+    pub fn paged_quantiles(&self) -> [u64; 3] {
+        let paged = self.paged.lock().unwrap_or_else(PoisonError::into_inner);
+        [paged.value_at_quantile(0.5), paged.value_at_quantile(0.99), paged.max()]
     }
 
     /// Takes over what an engine did.

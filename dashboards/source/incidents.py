@@ -85,6 +85,11 @@ HEARD = [
            "nothing was published in that time.",
            [(quantile(0.5, "sns_publish_seconds"), "median"), (quantile(0.95, "sns_publish_seconds"), "95 %")], "s", steps("green", ("orange", 1)),
            size=(8, 7)),
+    course("Arrival to page",
+           "From the arrival of the records that decided a new alert to SNS's accepting its message. Below a second is good. Above: SNS is slow, or the "
+           "daemon is busy; what CloudTrail itself takes is not in it.",
+           [(quantile(0.5, "page_seconds"), "median"), (quantile(0.99, "page_seconds"), "99 %")], "s", steps("green", ("orange", 1), ("red", 10)),
+           size=(8, 7)),
     stat("SNS calls made again", "Calls to SNS that failed and were made again in the time that is shown. A few throttled ones pass. permission never passes by "
          "itself: somebody must act.",
          in_range("sns_retries_total"), "short", steps("green", ("orange", 1), ("red", 100)), decimals=0, instant=True, size=(4, 7),

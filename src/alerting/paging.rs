@@ -17,7 +17,7 @@
 //! paged at once, or told within an hour; an alert is said to be updated or resolved only to whom it was said before. Time
 //! is that of the people who are woken, and an argument.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -186,6 +186,27 @@ impl Paging {
     /// Nothing said, nothing silenced.
     pub fn new(settings: PagingSettings) -> Self {
         Self { settings, ..Self::default() }
+    }
+
+    /// Takes what is said at one moment. Of an alert that is said several times people are sent the last: whoever is
+    /// refused fifty times within a second is one message, not three.
+    pub fn take_all(&mut self, alerts: impl IntoIterator<Item = Alert>, now: EventTime, out: &mut Vec<Page>) {
+        let mut merged: Vec<Alert> = Vec::new();
+        let mut places: HashMap<Digest128, usize> = HashMap::new();
+        for alert in alerts {
+            let last = places.get(&alert.alert_id).and_then(|place| merged.get_mut(*place));
+            match last {
+                Some(last) if last.status != Status::Resolved && alert.status != Status::Resolved => {
+                    let (status, possible_duplicate) = (last.status.min(alert.status), last.possible_duplicate | alert.possible_duplicate);
+                    *last = Alert { status, possible_duplicate, ..alert };
+                }
+                _ => {
+                    places.insert(alert.alert_id, merged.len());
+                    merged.push(alert);
+                }
+            }
+        }
+        merged.into_iter().for_each(|alert| self.take(alert, now, out));
     }
 
     /// Takes an alert as it is said, and gives what is to be sent of it.

@@ -151,6 +151,8 @@ fn tell(outcome: &Outcome, inbox: &Inbox, truth: &Truth, elapsed: Duration) {
     eprintln!("\n{} Kinesis records, {}", outcome.records, summary.spoken());
     let [median, high, largest] = outcome.lag;
     eprintln!("event to decision, in the company's time: median {median} s, 99 % {high} s, largest {largest} s");
+    let [median, high, largest] = outcome.paged;
+    eprintln!("arrival to SNS's acceptance, new alerts: median {median} ms, 99 % {high} ms, largest {largest} ms");
     let received = inbox.received();
     eprintln!("{} messages delivered through SNS: {}", received.messages, received.by_detector());
     if !truth.attackers.is_empty() {

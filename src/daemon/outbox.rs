@@ -2,6 +2,7 @@
 //! refused it.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
@@ -20,8 +21,18 @@ pub(super) struct Outbox {
     detectors: DetectorSettings,
     links: Links,
     topics: Vec<(Topic, mpsc::UnboundedSender<Outgoing>)>,
-    pending: BTreeMap<u64, (Page, usize)>,
+    pending: BTreeMap<u64, Pending>,
     next: u64,
+}
+
+/// A page on its way.
+#[derive(Clone, Debug)]
+struct Pending {
+    page: Page,
+    /// Topics that have not answered.
+    waiting: usize,
+    /// When what decided it arrived.
+    since: Instant,
 }
 
 impl Outbox {
@@ -43,8 +54,8 @@ impl Outbox {
         self.topics.iter().any(|(topic, _)| topic.form.wakes_people() == wakes_people && topic.takes_alert(alert))
     }
 
-    /// Hands a page to its topics.
-    pub(super) fn send(&mut self, page: Page) {
+    /// Hands a page to its topics. `since` is when what decided it arrived.
+    pub(super) fn send(&mut self, page: Page, since: Instant) {
         let sequence = self.next;
         self.next += 1;
         let mut waiting = 0;
@@ -60,18 +71,18 @@ impl Outbox {
             waiting += usize::from(sender.send(Outgoing { sequence, incident: page.incident(), message }).is_ok());
         }
         if waiting > 0 {
-            self.pending.insert(sequence, (page, waiting));
+            self.pending.insert(sequence, Pending { page, waiting, since });
         }
     }
 
-    /// One topic is done with a page. Returns the page.
-    pub(super) fn settle(&mut self, sequence: u64) -> Option<Page> {
-        let (page, waiting) = self.pending.get_mut(&sequence)?;
-        *waiting -= 1;
-        if *waiting > 0 {
-            return Some(page.clone());
+    /// One topic is done with a page. Returns the page and when what decided it arrived.
+    pub(super) fn settle(&mut self, sequence: u64) -> Option<(Page, Instant)> {
+        let pending = self.pending.get_mut(&sequence)?;
+        pending.waiting -= 1;
+        if pending.waiting > 0 {
+            return Some((pending.page.clone(), pending.since));
         }
-        self.pending.remove(&sequence).map(|(page, _)| page)
+        self.pending.remove(&sequence).map(|pending| (pending.page, pending.since))
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -84,6 +95,6 @@ impl Outbox {
 
     /// What a snapshot keeps, in order.
     pub(super) fn undelivered(&self) -> Vec<Page> {
-        self.pending.values().map(|(page, _)| page.clone()).collect()
+        self.pending.values().map(|pending| pending.page.clone()).collect()
     }
 }

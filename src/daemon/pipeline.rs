@@ -8,7 +8,7 @@ use kinesis_lease::{Checkpoint, Delivery, Manifest, Record, ShardKey};
 
 use super::Outcome;
 use super::outbox::Outbox;
-use crate::alerting::{Alert, Digest, Page, Paging, PagingImage, Silence};
+use crate::alerting::{Alert, Digest, Page, Paging, PagingImage, Silence, Status};
 use crate::cli::{Exit, Failure};
 use crate::clock::{Clock, moment};
 use crate::cloudtrail::{Decoder, Limits};
@@ -39,6 +39,8 @@ pub(super) struct Pipeline {
     observer: Observer,
     engine: Engine,
     outbox: Outbox,
+    /// When the last delivery was taken in.
+    arrived: Instant,
     /// Who is woken.
     pub(super) paging: Paging,
     state: StateFolder,
@@ -89,6 +91,7 @@ impl Pipeline {
             observer,
             engine,
             outbox,
+            arrived: moment(),
             paging: Paging::new(settings.paging),
             state,
             manifest,
@@ -128,6 +131,7 @@ impl Pipeline {
 
     /// Takes one delivery in.
     pub(super) fn deliver(&mut self, delivery: Delivery) -> Result<(), Failure> {
+        self.arrived = moment();
         self.manifest.apply(&delivery);
         if let Delivery::Discovered { .. } = &delivery {
             self.open_inputs();
@@ -275,14 +279,16 @@ impl Pipeline {
             );
         }
         let (now, mut pages) = (self.clock.now().0, Vec::new());
+        let mut for_people = Vec::new();
         for alert in alerts.into_iter().filter(|alert| self.outbox.is_sent(alert)) {
             if self.outbox.has_takers(&alert, false) {
                 pages.push(Page::Record(Box::new(alert.clone())));
             }
             if self.outbox.has_takers(&alert, true) {
-                self.paging.take(alert, now, &mut pages);
+                for_people.push(alert);
             }
         }
+        self.paging.take_all(for_people, now, &mut pages);
         self.page_out(pages)
     }
 
@@ -296,7 +302,7 @@ impl Pipeline {
             Page::Digest(_) => None,
         });
         self.state.journal(alerts).map_err(cannot_write)?;
-        pages.into_iter().for_each(|page| self.outbox.send(page));
+        pages.into_iter().for_each(|page| self.outbox.send(page, self.arrived));
         Ok(())
     }
 
@@ -305,11 +311,15 @@ impl Pipeline {
         match result {
             Published::Sent { sequence, seconds } => {
                 self.metrics.observe(MetricName::SnsPublishSeconds, seconds);
-                self.outbox.settle(sequence);
+                if let Some((Page::Alert(alert) | Page::Record(alert), since)) = self.outbox.settle(sequence)
+                    && alert.status == Status::Opened
+                {
+                    self.metrics.paged(since.elapsed());
+                }
                 Ok(())
             }
             Published::Refused { sequence, why } => {
-                let Some(page) = self.outbox.settle(sequence) else { return Ok(()) };
+                let Some((page, _)) = self.outbox.settle(sequence) else { return Ok(()) };
                 tracing::error!(topic, alert = %page.id(), why, "SNS refuses a message for good; kept as a dead letter");
                 let data = base64_simd::STANDARD.encode_to_string(page.to_ndjson());
                 self.dead_letter(&DeadLetter { kind: "message", place: topic, id: &page.id().to_string(), reason: &why, data })
@@ -445,6 +455,6 @@ impl Pipeline {
 
     /// What was done.
     pub(super) fn outcome(&self) -> Outcome {
-        Outcome { lag: self.metrics.lag_quantiles(), ..self.outcome.clone() }
+        Outcome { lag: self.metrics.lag_quantiles(), paged: self.metrics.paged_quantiles(), ..self.outcome.clone() }
     }
 }

@@ -23,6 +23,7 @@ pub enum MetricName {
     Findings,
     Alerts,
     SnsPublishSeconds,
+    PageSeconds,
     SnsRetries,
     DeadLetters,
     EventLagSeconds,
@@ -84,7 +85,7 @@ impl MetricName {
 /// One row a metric, in the order of the names.
 type Row = (MetricName, &'static str, Kind, &'static [&'static str], &'static str);
 
-const TABLE: [Row; 42] = [
+const TABLE: [Row; 43] = [
     (M::Records, "geophone_records_total", Counter, &[], "Kinesis records read."),
     (M::Events, "geophone_events_total", Counter, &[], "CloudTrail events decoded."),
     (
@@ -113,6 +114,13 @@ const TABLE: [Row; 42] = [
     (M::Findings, "geophone_findings_total", Counter, &["detector", "severity"], "Findings."),
     (M::Alerts, "geophone_alerts_total", Counter, &["detector", "status"], "Alert messages decided."),
     (M::SnsPublishSeconds, "geophone_sns_publish_seconds", Histogram, &[], "Time of an accepted PublishBatch call."),
+    (
+        M::PageSeconds,
+        "geophone_page_seconds",
+        Histogram,
+        &[],
+        "Time from the arrival of the records that decided a new alert to SNS's accepting its message.",
+    ),
     (M::SnsRetries, "geophone_sns_retries_total", Counter, &["class"], "SNS calls that failed and are made again."),
     (M::DeadLetters, "geophone_dead_letters_total", Counter, &["kind"], "Records and messages put aside as unprocessable."),
     (M::EventLagSeconds, "geophone_event_lag_seconds", Histogram, &[], "From an event's time to the decision about it."),

@@ -33,5 +33,6 @@ mod scrape;
 mod sieve;
 mod sigma;
 mod spending;
+mod storm;
 mod warming;
 mod support;
