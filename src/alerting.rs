@@ -18,6 +18,7 @@
 //! this module never reads a CloudTrail field and never sends anything.
 
 mod groups;
+pub mod privacy;
 pub mod message;
 pub mod paging;
 pub mod record;

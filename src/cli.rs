@@ -9,6 +9,7 @@ pub mod matrix;
 pub mod output;
 pub mod policy;
 pub mod replay;
+mod resolve;
 pub mod rules;
 pub mod run;
 pub mod summary;
@@ -107,6 +108,8 @@ pub enum Command {
     Backtest(backtest::BacktestArgs),
     /// Everything that made an alert, from a running daemon or a replay's output
     Explain(explain::ExplainArgs),
+    /// Who stands behind a pseudonym, for the holder of the key
+    Resolve(resolve::ResolveArgs),
     /// Work with Sigma rules
     #[command(subcommand)]
     Rules(rules::RulesCommand),
@@ -141,6 +144,7 @@ pub fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Check { config } => check::check(&config),
         Command::Backtest(args) => backtest::backtest(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Resolve(args) => resolve::resolve(&args),
         Command::Rules(command) => rules::rules(&command),
         Command::Policy(command) => policy::policy(&command),
     }

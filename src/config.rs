@@ -67,6 +67,8 @@ pub struct Topic {
     pub detectors: Vec<String>,
     /// Only those about these departments; all where it is empty.
     pub departments: Vec<String>,
+    /// Whether pseudonyms stand in the place of people's names.
+    pub pseudonyms: bool,
     /// Its region; else the ARN's.
     pub region: Option<String>,
     /// Another endpoint.
@@ -128,6 +130,8 @@ pub struct Settings {
     pub listen: String,
     /// A file with the token for what changes something through the API; nothing can be changed without.
     pub token_file: Option<String>,
+    /// A file with the key of pseudonyms.
+    pub privacy_key_file: Option<String>,
     /// Who is woken, and how often.
     pub paging: PagingSettings,
     /// Silences of the configuration.
@@ -154,6 +158,7 @@ impl Default for Settings {
             snapshot_every: 30,
             listen: "127.0.0.1:9464".to_owned(),
             token_file: None,
+            privacy_key_file: None,
             paging: PagingSettings::default(),
             silences: Vec::new(),
             links: Links::default(),
@@ -236,10 +241,14 @@ fn read_settings(root: &mut Section<'_, '_>) -> Settings {
         settings.token_file = section.text("token_file");
         settings.links.page = alerts::read_url(section, "url");
     });
+    root.section("privacy", |section| settings.privacy_key_file = section.text("key_file"));
     let (mut names, mut arns) = (HashSet::new(), HashSet::new());
     root.list("streams", |section| settings.streams.extend(read_stream(section, &mut names)));
     root.list("topics", |section| settings.topics.extend(read_topic(section, &mut arns)));
     root.list("silences", |section| settings.silences.extend(alerts::read_silence(section)));
+    if settings.privacy_key_file.is_none() && settings.topics.iter().any(|topic| topic.pseudonyms) {
+        root.mistake("privacy", "a topic wants pseudonyms, and there is no key", "set [privacy] key_file");
+    }
     settings
 }
 
@@ -374,6 +383,7 @@ fn read_topic(section: &mut Section<'_, '_>, arns: &mut HashSet<String>) -> Opti
     let severity_min = section.choice("severity_min", words, Severity::parse);
     let detectors = alerts::read_detectors(section);
     let departments = section.texts("departments").unwrap_or_default();
+    let pseudonyms = section.flag("pseudonyms").unwrap_or_default();
     let region = section.text("region");
     let endpoint = read_endpoint(section);
     check_region(section, arn.as_deref(), region.as_deref());
@@ -390,7 +400,7 @@ fn read_topic(section: &mut Section<'_, '_>, arns: &mut HashSet<String>) -> Opti
         section.mistake("arn", format!("\"{arn}\" is listed twice"), "remove one of the two");
     }
     let (form, severity_min) = (form.unwrap_or_default(), severity_min.unwrap_or(Severity::Informational));
-    Some(Topic { arn, form, severity_min, detectors, departments, region, endpoint })
+    Some(Topic { arn, form, severity_min, detectors, departments, pseudonyms, region, endpoint })
 }
 
 /// A region that is not the ARN's would only show as a refusal, or as a stream that never appears.

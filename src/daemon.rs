@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::alerting::PagingImage;
+use crate::alerting::privacy::{KEY_BYTES_MIN, Pseudonyms};
 use crate::cli::{Exit, Failure};
 use crate::clock::Clock;
 use crate::config::{Settings, Start, Stream};
@@ -134,7 +135,8 @@ impl Daemon {
         tokio::spawn(server);
 
         let (results_sender, results) = mpsc::unbounded_channel();
-        let mut pending = Outbox::new(settings.engine.detectors.clone(), settings.links.clone());
+        let mut pending =
+            Outbox::new(settings.engine.detectors.clone(), settings.links.clone(), read_pseudonyms(&settings, sources.as_ref())?);
         for (client, topic) in topics {
             let (sender, receiver) = mpsc::unbounded_channel();
             tokio::spawn(publish(client, topic.arn.clone(), receiver, results_sender.clone()));
@@ -213,23 +215,31 @@ impl Running {
     }
 }
 
-/// The token for the API, from its file; relative to the configuration.
+/// The token for the API, from its file.
 fn read_token(settings: &Settings, sources: Option<&Sources>) -> Result<Option<String>, Failure> {
     const TOKEN_BYTES_MIN: usize = 16;
-    let Some(file) = &settings.token_file else { return Ok(None) };
+    read_secret("[http] token_file", settings.token_file.as_deref(), sources, TOKEN_BYTES_MIN)
+}
+
+/// What makes pseudonyms, from the file of its key.
+fn read_pseudonyms(settings: &Settings, sources: Option<&Sources>) -> Result<Option<Pseudonyms>, Failure> {
+    let key = read_secret("[privacy] key_file", settings.privacy_key_file.as_deref(), sources, KEY_BYTES_MIN)?;
+    Ok(key.and_then(|key| Pseudonyms::new(key.as_bytes())))
+}
+
+/// The text of a file of its own; relative to the configuration.
+pub(crate) fn read_secret(key: &str, file: Option<&str>, sources: Option<&Sources>, bytes_min: usize) -> Result<Option<String>, Failure> {
+    let Some(file) = file else { return Ok(None) };
     let path = sources.map_or_else(|| file.into(), |sources| sources.place(file));
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        Failure::new(Exit::Configuration, format_args!("[http] token_file {}: {error}; write a token into it", path.display()))
-    })?;
-    let token = text.trim();
-    if token.len() < TOKEN_BYTES_MIN {
-        let error = format_args!(
-            "[http] token_file {}: shorter than {TOKEN_BYTES_MIN} bytes; make one with `openssl rand -hex 32`",
-            path.display()
-        );
-        return Err(Failure::new(Exit::Configuration, error));
+    let cannot = |why: String| {
+        Failure::new(Exit::Configuration, format_args!("{key} {}: {why}; make one with `openssl rand -hex 32`", path.display()))
+    };
+    let text = std::fs::read_to_string(&path).map_err(|error| cannot(error.to_string()))?;
+    let secret = text.trim();
+    if secret.len() < bytes_min {
+        return Err(cannot(format!("shorter than {bytes_min} bytes")));
     }
-    Ok(Some(token.to_owned()))
+    Ok(Some(secret.to_owned()))
 }
 
 /// Reads the grants of a folder of CloudTrail files: sessions that began before the stream did are known then.

@@ -189,6 +189,7 @@ fn settings(company: &Company, kinesis: &str, sns: &str, format: Format) -> Resu
         severity_min: Severity::Informational,
         detectors: Vec::new(),
         departments: Vec::new(),
+        pseudonyms: false,
         region: None,
         endpoint: Some(sns.to_owned()),
     }];

@@ -112,6 +112,16 @@ impl<'d, 't> Section<'d, 't> {
         })
     }
 
+    /// Yes or no.
+    pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
+        let value = self.value(key)?;
+        let flag = value.as_bool();
+        if flag.is_none() {
+            self.wrong_type(key, value, "true or false");
+        }
+        flag
+    }
+
     /// A list of texts.
     pub(super) fn texts(&mut self, key: &str) -> Option<Vec<String>> {
         let value = self.value(key)?;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use crate::alerting::message::{Form, Links, Message, render_page};
+use crate::alerting::privacy::Pseudonyms;
 use crate::alerting::{Alert, Page};
 use crate::config::Topic;
 use crate::detect::{DetectorSettings, Mode};
@@ -20,6 +21,7 @@ const OUTBOX_MAX: usize = 10_000;
 pub(super) struct Outbox {
     detectors: DetectorSettings,
     links: Links,
+    pseudonyms: Option<Pseudonyms>,
     topics: Vec<(Topic, mpsc::UnboundedSender<Outgoing>)>,
     pending: BTreeMap<u64, Pending>,
     next: u64,
@@ -36,8 +38,8 @@ struct Pending {
 }
 
 impl Outbox {
-    pub(super) fn new(detectors: DetectorSettings, links: Links) -> Self {
-        Self { detectors, links, topics: Vec::new(), pending: BTreeMap::new(), next: 0 }
+    pub(super) fn new(detectors: DetectorSettings, links: Links, pseudonyms: Option<Pseudonyms>) -> Self {
+        Self { detectors, links, pseudonyms, topics: Vec::new(), pending: BTreeMap::new(), next: 0 }
     }
 
     pub(super) fn add_topic(&mut self, topic: Topic, sender: mpsc::UnboundedSender<Outgoing>) {
@@ -59,12 +61,14 @@ impl Outbox {
         let sequence = self.next;
         self.next += 1;
         let mut waiting = 0;
-        let mut rendered: Vec<(Form, Message)> = Vec::new();
+        let mut rendered: Vec<((Form, bool), Message)> = Vec::new();
         for (topic, sender) in self.topics.iter().filter(|(topic, _)| topic.takes(&page)) {
-            let known = rendered.iter().find(|(form, _)| *form == topic.form).map(|(_, message)| message.clone());
+            let wanted = (topic.form, topic.pseudonyms);
+            let known = rendered.iter().find(|(made, _)| *made == wanted).map(|(_, message)| message.clone());
             let message = known.unwrap_or_else(|| {
-                let message = render_page(&page, topic.form, &self.links);
-                rendered.push((topic.form, message.clone()));
+                let hidden = self.pseudonyms.as_ref().filter(|_| topic.pseudonyms).map(|pseudonyms| pseudonyms.hide_page(&page));
+                let message = render_page(hidden.as_ref().unwrap_or(&page), topic.form, &self.links);
+                rendered.push((wanted, message.clone()));
                 message
             });
             // The publishing task lives as long as the sender.

@@ -7,7 +7,7 @@ use geophone::alerting::Status;
 use serde_json::{Value, json};
 
 use crate::support::http::{self, Reply};
-use crate::support::program::Daemon;
+use crate::support::program::{Daemon, run};
 use crate::support::records::key;
 use crate::support::schema::Schema;
 use crate::support::stage::{Stage, are_paged, refusals};
@@ -142,4 +142,28 @@ async fn a_silence_holds_over_a_restart_and_gives_back() {
     let lifted = http::send(&daemon.page, "DELETE", &format!("/api/v1/silences/{id}"), &[BEARER], "").await.expect("an answer");
     assert_eq!(lifted.status, 204, "{}", lifted.body);
     stage.sns.until("the page", |all| all.iter().any(|one| one.body.contains(&keys[0]) && one.body.contains(Status::Opened.label()))).await;
+}
+
+/// Topics with pseudonyms name nobody, and the holder of the key can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pseudonyms_hide_people_from_a_topic_and_the_key_resolves_them() {
+    let stage = Stage::new(1).await;
+    let (keys, secret) = ([key("HIDDEN", 0)], "0123456789abcdef0123456789abcdef");
+    stage.write("pseudonyms.key", secret);
+    let config = fs::read_to_string(stage.config()).expect("written");
+    let hidden = config.replace("form = \"ndjson\"\n", "form = \"ocsf\"\npseudonyms = true\n");
+    fs::write(stage.config(), format!("{hidden}[privacy]\nkey_file = \"pseudonyms.key\"\n")).expect("written");
+    let _daemon = stage.daemon().await;
+    stage.put(&refusals(&keys, 0..3)).await;
+    let received = stage.sns.until("a message", |all| !all.is_empty()).await;
+    let body: Value = serde_json::from_str(&received[0].body).expect("JSON");
+    let pseudonym = body["evidences"][0]["actor"]["user"]["name"].as_str().expect("a name").to_owned();
+    assert!(pseudonym.starts_with("person-"), "{pseudonym}");
+    let session = format!("arn:aws:sts::111122223333:assumed-role/analyst/{}", keys[0]);
+    assert!(!received[0].body.contains(&session) && !received[0].subject.contains(&session), "{}", received[0].body);
+
+    let config = stage.config().display().to_string();
+    let told = run(&["resolve", "--config", &config, "--name", &session, &pseudonym]).expect(0).stdout;
+    assert_eq!(told, format!("{pseudonym} {session}\n"));
+    run(&["resolve", "--config", &config, "person-000000000000"]).expect(66);
 }
