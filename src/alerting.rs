@@ -88,6 +88,7 @@ pub struct Alerting {
     resolved: BTreeMap<Fingerprint, (EventTime, u64)>,
     last_sweep: EventTime,
     resolved_early: u64,
+    revision: u64,
 }
 
 /// Whom an incident is about: an actor, or a credential whose holder is not settled yet.
@@ -136,6 +137,7 @@ impl Alerting {
             resolved: BTreeMap::new(),
             last_sweep: EventTime::MIN,
             resolved_early: 0,
+            revision: 0,
         }
     }
 
@@ -155,6 +157,7 @@ impl Alerting {
 
     /// Takes a signal in and says what is to be published because of it.
     pub fn handle(&mut self, signal: Signal, out: &mut Vec<Alert>) {
+        self.revision += 1;
         match signal {
             Signal::Finding(finding) => match self.open.get_mut(&finding.fingerprint) {
                 Some(open) => {
@@ -176,6 +179,7 @@ impl Alerting {
             return;
         }
         self.last_sweep = watermark;
+        self.revision += 1;
         let keep = self.settings.resolve_after.max(STORY_KEPT);
         self.recalled.retain(|_, known| watermark.since(known.onset) < keep);
         self.resolved.retain(|_, (last, _)| watermark.since(*last) < keep);
@@ -197,6 +201,11 @@ impl Alerting {
         let mut changed: Vec<&mut OpenAlert> = self.open.values_mut().filter(has_changed).collect();
         changed.sort_unstable_by_key(|open| (open.alert.last_event, open.alert.alert_id));
         out.extend(changed.into_iter().map(|open| open.say(Status::Updated)));
+    }
+
+    /// Another number whenever an open alert may be another.
+    pub const fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// How many alerts are open.
@@ -230,6 +239,7 @@ impl Alerting {
 
     /// Takes over what a snapshot kept.
     pub fn restore(&mut self, image: AlertingImage) {
+        self.revision += 1;
         self.open = image.open.into_iter().collect();
         self.incidents = image.incidents.into_iter().collect();
         self.recalled = image.recalled.into_iter().collect();

@@ -269,11 +269,6 @@ impl Engine {
         Arc::clone(&self.shared)
     }
 
-    /// Open alerts, the most severe and latest first.
-    pub fn open_alerts(&self, most: usize) -> Vec<crate::alerting::Alert> {
-        self.alerting.open_alerts(most)
-    }
-
     /// How full the engine is.
     pub fn gauges(&self) -> Gauges {
         let mut tables = Occupancy::default();

@@ -57,6 +57,9 @@ const TABLES: [&str; 6] = ["actors", "newcomers", "credentials", "grants", "aler
 const LAG_BUCKETS: [f64; 12] = [1.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 14_400.0, 86_400.0];
 const CALL_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
+/// Largest quantity whose quantiles are told: a hundred years in milliseconds.
+const QUANTITY_MAX: u64 = 100 * 366 * 86_400 * 1_000;
+
 /// All metrics of a process.
 pub struct Metrics {
     registry: Registry,
@@ -138,9 +141,9 @@ impl Metrics {
                 }
             }
         }
-        // Bounds that `Hdr::new` cannot refuse: three significant digits, no maximum.
-        let lag = Hdr::new(3).unwrap_or_else(|_| unreachable!("three digits"));
-        let paged = Hdr::new(3).unwrap_or_else(|_| unreachable!("three digits"));
+        // A value beyond the bounds is lost to `saturating_record`, so they are given: seconds, or milliseconds, of decades.
+        let hdr = || Hdr::new_with_bounds(1, QUANTITY_MAX, 3).unwrap_or_else(|_| unreachable!("bounds in order"));
+        let (lag, paged) = (hdr(), hdr());
         let metrics = Self {
             registry,
             counters,
@@ -376,6 +379,17 @@ mod tests {
             let (name, _, _, help) = name.spec();
             assert!(text.contains(&format!("# HELP {name} {help}")), "{name} is missing");
         }
+    }
+
+    #[test]
+    fn quantiles_are_told_however_late_events_are() {
+        let metrics = Metrics::new([]).expect("valid names");
+        assert_eq!(metrics.lag_quantiles(), [0, 0, 0]);
+        metrics.lag(5 * 3_600);
+        metrics.paged(Duration::from_secs(7_200));
+        let near = |told: [u64; 3], wanted: u64| told.iter().all(|value| value.abs_diff(wanted) <= wanted / 500);
+        assert!(near(metrics.lag_quantiles(), 18_000), "{:?}", metrics.lag_quantiles());
+        assert!(near(metrics.paged_quantiles(), 7_200_000), "{:?}", metrics.paged_quantiles());
     }
 
     #[test]

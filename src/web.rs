@@ -44,7 +44,7 @@ const NDJSON: &str = "application/x-ndjson";
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// Open alerts, the most severe and latest first.
-    pub alerts: Vec<Alert>,
+    pub alerts: Arc<Vec<Alert>>,
     /// Silences that have not ended.
     pub silences: Vec<Silence>,
     /// How full the engine is.

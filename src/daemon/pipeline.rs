@@ -28,7 +28,7 @@ use crate::web::{View, Web};
 
 /// A trouble is shown on the page for this long after it was last told.
 const TROUBLE_SHOWN: Duration = Duration::from_secs(60);
-const ALERTS_SHOWN: usize = 200;
+const ALERTS_SHOWN: usize = 20_000;
 /// A shard that ended waits this long for its children to be listed.
 const CHILDREN_WAIT: Duration = Duration::from_secs(60);
 
@@ -39,6 +39,8 @@ pub(super) struct Pipeline {
     observer: Observer,
     engine: Engine,
     outbox: Outbox,
+    /// Alerts as they are shown, and of which revision they are.
+    shown: (Option<u64>, Arc<Vec<Alert>>),
     /// When the last delivery was taken in.
     arrived: Instant,
     /// Who is woken.
@@ -91,6 +93,7 @@ impl Pipeline {
             observer,
             engine,
             outbox,
+            shown: Default::default(),
             arrived: moment(),
             paging: Paging::new(settings.paging),
             state,
@@ -369,10 +372,14 @@ impl Pipeline {
         self.troubles.retain(|_, told| told.elapsed() < TROUBLE_SHOWN);
         let gauges = self.engine.gauges();
         let silences = self.paging.silences();
+        let revision = self.engine.alerts_revision();
+        if self.shown.0 != Some(revision) {
+            self.shown = (Some(revision), Arc::new(self.engine.open_alerts(ALERTS_SHOWN)));
+        }
         self.metrics.gauges(&gauges, self.outbox.len());
         self.metrics.paging(silences.len(), self.paging.held());
         web.publish(View {
-            alerts: self.engine.open_alerts(ALERTS_SHOWN),
+            alerts: Arc::clone(&self.shown.1),
             gauges,
             events: self.outcome.counts.events,
             invocations: self.outcome.counts.invocations,

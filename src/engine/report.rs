@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::Engine;
 use crate::alerting::{Alert, Status};
 use crate::baseline::Sight;
 use crate::bedrock::EventId;
@@ -101,6 +102,18 @@ impl Counts {
 fn add_map<K: Ord + Copy>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
     for (key, count) in from {
         *into.entry(*key).or_default() += count;
+    }
+}
+
+impl Engine {
+    /// Open alerts, the most severe and latest first.
+    pub fn open_alerts(&self, most: usize) -> Vec<Alert> {
+        self.alerting.open_alerts(most)
+    }
+
+    /// Another number whenever an open alert may be another.
+    pub const fn alerts_revision(&self) -> u64 {
+        self.alerting.revision()
     }
 }
 

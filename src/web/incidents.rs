@@ -43,7 +43,7 @@ pub(super) struct Step {
 /// Incidents, the most severe and latest first.
 pub(super) fn incidents(view: &View) -> Vec<IncidentRow> {
     let mut by_id: BTreeMap<Digest128, Vec<&Alert>> = BTreeMap::new();
-    for alert in &view.alerts {
+    for alert in view.alerts.iter() {
         by_id.entry(alert.incident_id).or_default().push(alert);
     }
     let mut all: Vec<(Severity, IncidentRow)> =
