@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::View;
 use crate::alerting::message::{Links, clean, facts, next_steps};
 use crate::alerting::{Alert, Silence};
-use crate::finding::{Digest128, Severity};
+use crate::finding::Digest128;
 use crate::stats::grouped;
 
 /// An incident in a list.
@@ -40,18 +40,21 @@ pub(super) struct Step {
     pub facts: Vec<(&'static str, String)>,
 }
 
-/// Incidents, the most severe and latest first.
-pub(super) fn incidents(view: &View) -> Vec<IncidentRow> {
+/// The first `most` incidents, the most severe and latest first, and how many there are.
+pub(super) fn incidents(view: &View, most: usize) -> (Vec<IncidentRow>, usize) {
     let mut by_id: BTreeMap<Digest128, Vec<&Alert>> = BTreeMap::new();
     for alert in view.alerts.iter() {
         by_id.entry(alert.incident_id).or_default().push(alert);
     }
-    let mut all: Vec<(Severity, IncidentRow)> =
-        by_id.values().filter_map(|alerts| Some((worst(alerts)?.severity, row(alerts, view)?))).collect();
-    all.sort_by(|(a_severity, a), (b_severity, b)| {
-        b_severity.cmp(a_severity).then_with(|| b.last_event.cmp(&a.last_event)).then_with(|| a.id.cmp(&b.id))
-    });
-    all.into_iter().map(|(_, row)| row).collect()
+    let rank = |alerts: &Vec<&Alert>| {
+        let severity = alerts.iter().map(|alert| alert.severity).max();
+        std::cmp::Reverse((severity, alerts.iter().map(|alert| alert.last_event).max()))
+    };
+    let mut all: Vec<(Digest128, Vec<&Alert>)> = by_id.into_iter().collect();
+    all.sort_by_key(|(id, alerts)| (rank(alerts), *id));
+    // Only what is shown is put into words.
+    let rows = all.iter().take(most).filter_map(|(_, alerts)| row(alerts, view)).collect();
+    (rows, all.len())
 }
 
 /// The alerts of an incident in the order in which they began; those of other incidents that it is linked to as well.

@@ -88,9 +88,7 @@ struct Plain<'a> {
 
 /// The incidents, and whether geophone itself is well.
 pub(super) fn overview(view: &View) -> String {
-    let mut incidents = incidents(view);
-    let open = incidents.len();
-    incidents.truncate(INCIDENTS_SHOWN);
+    let (incidents, open) = incidents(view, INCIDENTS_SHOWN);
     let lag = view.now.since(view.gauges.watermark);
     let behind = if lag > 0 && lag < 10 * 365 * 86_400 { spoken(lag) } else { "–".to_owned() };
     let (counted, needed) = view.gauges.baseline_days;
