@@ -228,8 +228,7 @@ impl Metrics {
 
     /// Quantiles of the lag in seconds: median, 99th percentile, largest.
     pub fn lag_quantiles(&self) -> [u64; 3] {
-        let lag = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
-        [lag.value_at_quantile(0.5), lag.value_at_quantile(0.99), lag.max()]
+        quantiles(&self.lag)
     }
 
     /// Notes how long a new alert took to be paged.
@@ -241,8 +240,7 @@ impl Metrics {
 
     /// Quantiles of that time in milliseconds: median, 99th percentile, largest.
     pub fn paged_quantiles(&self) -> [u64; 3] {
-        let paged = self.paged.lock().unwrap_or_else(PoisonError::into_inner);
-        [paged.value_at_quantile(0.5), paged.value_at_quantile(0.99), paged.max()]
+        quantiles(&self.paged)
     }
 
     /// Takes over what an engine did.
@@ -363,6 +361,12 @@ pub fn start_log(as_text: bool) {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second start (in tests) keeps the first one's log.
     let _ = if as_text { builder.compact().try_init() } else { builder.json().flatten_event(true).try_init() };
+}
+
+/// Median, 99th percentile, largest.
+fn quantiles(values: &Mutex<Hdr<u64>>) -> [u64; 3] {
+    let values = values.lock().unwrap_or_else(PoisonError::into_inner);
+    [values.value_at_quantile(0.5), values.value_at_quantile(0.99), values.max()]
 }
 
 #[cfg(test)]

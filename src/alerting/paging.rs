@@ -5,7 +5,7 @@
 //!                    ▼                                            │
 //!   an alert ──► Unsaid ── no silence, within the budget or high ─┴─► Paged ── resolved ──► (forgotten)
 //!                  │  ▲                                                ▲
-//!     over budget  │  └──────── resolved unsaid: (forgotten, counted)  │ more severe
+//!     over budget  │  └──────── resolved unsaid: (forgotten)           │ more severe
 //!                  ▼                                                   │
 //!               Digested ── told in the hour's digest ─────────────────┘
 //! ```
@@ -45,14 +45,6 @@ pub enum Page {
 }
 
 impl Page {
-    /// Its severity: of a digest that of its worst alert.
-    pub fn severity(&self) -> Severity {
-        match self {
-            Self::Alert(alert) | Self::Record(alert) => alert.severity,
-            Self::Digest(digest) => digest.severity,
-        }
-    }
-
     /// What keeps its messages in order.
     pub fn incident(&self) -> Digest128 {
         match self {
@@ -348,8 +340,7 @@ impl Paging {
         });
         digest.alerts += 1;
         digest.severity = digest.severity.max(alert.severity);
-        let name = alert.rule.as_ref().map_or_else(|| alert.detector.label().to_owned(), |rule| rule.name.to_string());
-        *digest.by_detector.entry(name).or_default() += 1;
+        *digest.by_detector.entry(alert.speaker().to_owned()).or_default() += 1;
         if digest.shown.len() < DIGEST_SHOWN {
             digest.shown.push((alert.alert_id, alert.severity, alert.title.clone()));
         }

@@ -161,6 +161,11 @@ impl Alert {
         }
     }
 
+    /// Whose story it is, for people: the detector, or the rule by its name.
+    pub fn speaker(&self) -> &str {
+        self.rule.as_ref().map_or(self.detector.label(), |rule| &rule.name)
+    }
+
     /// The department's name, or `unknown`.
     pub fn department(&self) -> &str {
         self.who.department.name().map_or("unknown", |name| name)

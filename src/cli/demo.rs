@@ -8,7 +8,7 @@ mod inbox;
 mod script;
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,9 +32,8 @@ use crate::finding::Severity;
 use crate::identity::Directory;
 use crate::observation::Observer;
 use crate::policy::{Attached, DepartmentTable, Document, PolicyBook, ProfileTable, Roles};
-use crate::sigma::{RuleSet, UnknownFields, load};
 use crate::snapshot::Snapshot;
-use crate::sources::{BUILTIN, rule_files};
+use crate::sources::{BUILTIN, Sources};
 use crate::storage::StateFolder;
 use crate::telemetry::start_log;
 use crate::time::{DAY, EventTime, HOUR, Now};
@@ -102,7 +101,7 @@ impl Drop for StateGuard {
     }
 }
 
-async fn play(args: &DemoArgs, folder: &std::path::Path) -> Result<Exit, Failure> {
+async fn play(args: &DemoArgs, folder: &Path) -> Result<Exit, Failure> {
     let mut company = Company::new(CompanySettings { seed: args.seed, ..CompanySettings::default() });
     let kinesis = serve_kinesis().await?;
     let inbox = Inbox::start(args.format).await?;
@@ -178,9 +177,12 @@ fn settings(company: &Company, kinesis: &str, sns: &str, format: Format) -> Resu
     settings.departments = DepartmentTable::new(departments);
     let book = settings.book(perimeter(company)?, ProfileTable::shipped());
     settings.engine.policy = Arc::new(PolicyBook::new(book));
-    settings.engine.rules = Arc::new(shipped_rules()?);
+    settings.rule_paths = vec![BUILTIN.to_owned()];
     // This company's sessions come from a broker that writes the department: said here once instead of at three at night.
     settings.engine.detectors.rule_modes.insert("department_tag_passed".to_owned(), Mode::Report);
+    let rules = Sources::new(Path::new(""), &settings).rules();
+    let broken = |mistakes: Vec<String>| Failure::new(Exit::Software, format_args!("the shipped rules: {}", mistakes.join("; ")));
+    settings.engine.rules = Arc::new(rules.map_err(broken)?);
     settings.streams =
         vec![Stream { name: STREAM.to_owned(), arn: None, region: None, endpoint: Some(kinesis.to_owned()), start: Start::TrimHorizon }];
     settings.topics = vec![Topic {
@@ -198,12 +200,6 @@ fn settings(company: &Company, kinesis: &str, sns: &str, format: Format) -> Resu
     let directory = Directory::parse(&company.directory_csv());
     let directory = directory.map_err(|errors| Failure::new(Exit::Software, format_args!("the company's directory: {errors:?}")))?;
     Ok(settings.with_directory(directory))
-}
-
-fn shipped_rules() -> Result<RuleSet, Failure> {
-    let broken = |mistakes: Vec<String>| Failure::new(Exit::Software, format_args!("the shipped rules: {}", mistakes.join("; ")));
-    let (sources, _) = rule_files(&[PathBuf::from(BUILTIN)], std::path::Path::new("")).map_err(broken)?;
-    load(&sources, UnknownFields::Refuse).map_err(|mistakes| broken(mistakes.iter().map(ToString::to_string).collect()))
 }
 
 /// The policy that is attached to the roles of people: each department's models, by the session tag.
@@ -258,7 +254,7 @@ async fn warm(settings: &Settings, company: &mut Company) -> Result<(), Failure>
     bar.finish_and_clear();
     eprintln!("Six weeks of history read: {} events, baselines of {} actors.", report.counts.events, engine.gauges().tables.actors);
     let cannot_write = |error| Failure::new(Exit::CannotWrite, error);
-    let (mut state, recovered) = StateFolder::open(std::path::Path::new(&settings.state_folder)).await.map_err(cannot_write)?;
+    let (mut state, recovered) = StateFolder::open(Path::new(&settings.state_folder)).await.map_err(cannot_write)?;
     state
         .commit(&Snapshot { engine: engine.image(), paging: Default::default(), outbox: Vec::new() }, recovered.manifest)
         .await

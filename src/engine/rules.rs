@@ -113,8 +113,7 @@ impl Engine {
             for feed in set.feeds(number) {
                 let waits = single.asks_own || set.correlations().get(feed.0 as usize).is_some_and(|correlation| correlation.asks_own);
                 if holds && waits != (tap == Tap::Instant) {
-                    let (time, id) = (held.call.invocation.time, held.call.invocation.event_id.as_ref());
-                    let occurrence = Occurrence { found, facts: &facts, time, id };
+                    let occurrence = Occurrence { found, facts: &facts, time: held.call.invocation.time };
                     self.rules.correlator.feed(&set, *feed, &occurrence, || held.call.clone(), &mut fired);
                 }
             }

@@ -10,7 +10,7 @@
 //! **Invariants:** never a clock; the caller has dropped repeated events; work per event is O(log n) amortised, however hot
 //! a group is; groups, occurrences and what waits are bounded, and what is forgotten is counted.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -18,14 +18,11 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::event::Facts;
 use super::rules::{Correlation, CorrelationKind, RuleMatch, RuleSet, write_text};
-use crate::bedrock::EventId;
 use crate::hashed::ByHash;
 use crate::time::EventTime;
 
 /// Most occurrences of a group: beyond it the oldest go.
 const OCCURRENCES_MAX: usize = 4_096;
-/// Event ids that a group keeps for the alert.
-const IDS_MAX: usize = 20;
 /// Most absences that wait for their time.
 const WAITING_MAX: usize = 100_000;
 
@@ -72,8 +69,6 @@ struct Group {
     is_inside: bool,
     /// End of the last window that was told.
     told: Option<EventTime>,
-    /// The last events, with their times and the places of their rules.
-    ids: VecDeque<(EventTime, u32, EventId)>,
 }
 
 /// A first rule that has matched and waits for the second.
@@ -95,8 +90,6 @@ pub struct Fired<P> {
     pub count: u64,
     /// When it began.
     pub onset: EventTime,
-    /// Events of it.
-    pub ids: Vec<EventId>,
     /// What came with the event of an absence; it is long gone by now.
     pub payload: Option<P>,
 }
@@ -137,8 +130,6 @@ pub struct Occurrence<'a, F> {
     pub facts: &'a F,
     /// When it happened.
     pub time: EventTime,
-    /// Its id.
-    pub id: Option<&'a EventId>,
 }
 
 impl<P: Clone> Correlator<P> {
@@ -172,9 +163,6 @@ impl<P: Clone> Correlator<P> {
         if time < group.newest.plus(-correlation.timespan - self.limits.slack) {
             return;
         }
-        if let Some(id) = occurrence.id {
-            group.note_id(time, place, id);
-        }
         if correlation.kind == CorrelationKind::Absence {
             group.remember(time, value, false);
             group.thin(correlation, time, value);
@@ -195,7 +183,7 @@ impl<P: Clone> Correlator<P> {
         };
         self.evicted += dropped;
         if let Some((onset, count)) = found {
-            out.push(Fired { correlation: number, group: group.name.clone(), count, onset, ids: group.ids_since(onset), payload: None });
+            out.push(Fired { correlation: number, group: group.name.clone(), count, onset, payload: None });
         }
     }
 
@@ -237,8 +225,7 @@ impl<P: Clone> Correlator<P> {
             let is_told = group.told.is_some_and(|told| since.since(told) <= correlation.timespan);
             if !is_followed && !is_told {
                 group.told = Some(since);
-                let ids = group.ids_since(since);
-                out.push(Fired { correlation: number, group: group.name.clone(), count: 1, onset: since, ids, payload: Some(payload) });
+                out.push(Fired { correlation: number, group: group.name.clone(), count: 1, onset: since, payload: Some(payload) });
             }
         }
         if watermark.since(self.last_sweep) >= 60 {
@@ -295,23 +282,7 @@ impl Group {
             starts: vec![None; places],
             is_inside: false,
             told: None,
-            ids: VecDeque::new(),
         }
-    }
-
-    /// Keeps an event's id for the alert. Of a rule that matches often only the last are kept, and none of another's.
-    fn note_id(&mut self, time: EventTime, place: u32, id: &EventId) {
-        if self.ids.len() >= IDS_MAX {
-            let oldest = self.ids.iter().position(|(_, of, _)| *of == place).unwrap_or(0);
-            self.ids.remove(oldest);
-        }
-        self.ids.push_back((time, place, id.clone()));
-    }
-
-    fn ids_since(&self, onset: EventTime) -> Vec<EventId> {
-        let mut ids: Vec<_> = self.ids.iter().filter(|(time, ..)| *time >= onset).collect();
-        ids.sort_by_key(|(time, ..)| *time);
-        ids.into_iter().map(|(.., id)| id.clone()).collect()
     }
 
     /// Forgets what makes no difference, now that there is an occurrence at `time`: of three of one rule with no other's

@@ -95,14 +95,9 @@ impl Atom {
         (!asks_nothing).then_some(Self { field, test })
     }
 
+    /// The answer where the field is not surely absent.
     fn answer(&self, event: &CloudTrailEvent<'_>) -> Answer {
-        let Some(text) = self.field.value(event) else {
-            return match self.test {
-                _ if !self.field.is_surely_absent(event) => Answer::Ask,
-                Test::Exists(wanted) => Answer::from(!wanted),
-                Test::OneOf(_) | Test::Same(_) | Test::Other => Answer::No,
-            };
-        };
+        let Some(text) = self.field.value(event) else { return Answer::Ask };
         match &self.test {
             Test::Exists(wanted) => Answer::from(*wanted),
             Test::OneOf(patterns) if text.is_ascii() => Answer::from(patterns.iter().any(|pattern| pattern.fits(text))),
@@ -361,15 +356,17 @@ impl Sieve {
         let bit = 1u64 << place;
         if made.made & bit == 0 {
             let atom = &self.atoms[usize::from(place)];
-            match atom.answer(event) {
-                Answer::Yes => made.holds |= bit,
-                Answer::Ask => made.open |= bit,
-                Answer::No => {}
-            }
             made.made |= bit;
             if atom.field.is_surely_absent(event) {
-                // What is absent fails all that is asked of it.
+                // What is absent fails all that is asked of it, but not to be there.
                 made.made |= self.wanting(atom.field);
+                made.holds |= if atom.test == Test::Exists(false) { bit } else { 0 };
+            } else {
+                match atom.answer(event) {
+                    Answer::Yes => made.holds |= bit,
+                    Answer::Ask => made.open |= bit,
+                    Answer::No => {}
+                }
             }
         }
         if made.open & bit != 0 { Answer::Ask } else { Answer::from(made.holds & bit != 0) }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::View;
+use super::pages::thousands;
 use crate::alerting::message::{Links, clean, facts, next_steps};
 use crate::alerting::{Alert, Silence};
 use crate::finding::Digest128;
-use crate::stats::grouped;
 
 /// An incident in a list.
 #[derive(Clone, Debug)]
@@ -67,11 +67,11 @@ pub(super) fn alerts_of(view: &View, id: Digest128) -> Vec<&Alert> {
 
 pub(super) fn row(alerts: &[&Alert], view: &View) -> Option<IncidentRow> {
     let worst = worst(alerts)?;
-    let mut detectors: Vec<String> = alerts.iter().map(|alert| name_of(alert)).collect();
+    let mut detectors: Vec<&str> = alerts.iter().map(|alert| alert.speaker()).collect();
     detectors.sort_unstable();
     detectors.dedup();
     let (events, onset) = (alerts.iter().map(|alert| alert.event_count).sum::<u64>(), alerts.iter().map(|alert| alert.onset).min()?);
-    let said = |count: u64, what: &str| format!("{} {what}{}", grouped(count, '\u{202f}'), if count == 1 { "" } else { "s" });
+    let said = |count: u64, what: &str| format!("{} {what}{}", thousands(count), if count == 1 { "" } else { "s" });
     let (plot, plot_label) = plot_of(worst);
     let id = worst.incident_id.to_string();
     Some(IncidentRow {
@@ -140,7 +140,7 @@ pub(super) fn runbooks(alerts: &[&Alert], links: &Links) -> Vec<(String, String)
 /// What a silence of this incident can name, with what is chosen to begin with.
 pub(super) fn choices(alerts: &[&Alert]) -> Vec<(&'static str, String, bool)> {
     let Some(worst) = worst(alerts) else { return Vec::new() };
-    let mut choices = vec![("detector", name_of(worst), true), ("actor", worst.who.actor.name.to_string(), true)];
+    let mut choices = vec![("detector", worst.speaker().to_owned(), true), ("actor", worst.who.actor.name.to_string(), true)];
     if let Some(department) = worst.who.department.name() {
         choices.push(("department", department.to_string(), false));
     }
@@ -150,11 +150,6 @@ pub(super) fn choices(alerts: &[&Alert]) -> Vec<(&'static str, String, bool)> {
 
 fn is_silenced(alert: &Alert, view: &View) -> bool {
     view.silences.iter().any(|silence: &Silence| silence.holds(alert, view.now))
-}
-
-/// A detector; of a rule its name.
-fn name_of(alert: &Alert) -> String {
-    alert.rule.as_ref().map_or_else(|| alert.detector.label().to_owned(), |rule| rule.name.to_string())
 }
 
 fn plot_of(alert: &Alert) -> (String, String) {

@@ -1,5 +1,6 @@
 //! The pages: plain HTML from templates, which escape everything; what is not ours is cleaned before.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -141,8 +142,9 @@ pub(super) fn departments(view: &View, rows: &[AccessRow], unlinked: usize) -> S
         names
     };
     let (departments, families) = (names(|cell| &cell.department), names(|cell| &cell.family));
-    let cell = |department: &Arc<str>, family: &Arc<str>| {
-        let found = cells.iter().find(|cell| cell.department == *department && cell.family == *family);
+    let by_place: HashMap<(&str, &str), &MatrixCell> = cells.iter().map(|cell| ((&*cell.department, &*cell.family), cell)).collect();
+    let cell = |department: &str, family: &str| {
+        let found = by_place.get(&(department, family)).copied();
         found.map_or(Cell { class: "none", calls: String::new(), said: "", reason: String::new() }, cell_of)
     };
     let page = Departments {
@@ -197,7 +199,7 @@ fn html(page: &impl Template) -> String {
 }
 
 /// Digits in threes, parted by a narrow space that does not break.
-fn thousands(number: u64) -> String {
+pub(super) fn thousands(number: u64) -> String {
     grouped(number, '\u{202f}')
 }
 

@@ -10,6 +10,7 @@ use super::super::{Alert, Status};
 use super::steps::next_steps;
 use super::text::{digest_lines, rows};
 use super::{Links, clean, markup_entity};
+use crate::finding::Digest128;
 
 #[derive(Serialize)]
 struct Notification<'a> {
@@ -46,25 +47,25 @@ pub(super) fn alert(alert: &Alert, links: &Links) -> String {
         let _ = write!(description, "\n*{name}*: {}", chat(&value));
     }
     let status = if alert.status == Status::Opened { String::new() } else { format!("{} ", alert.status.label()) };
-    let notification = Notification {
-        version: "1.0",
-        source: "custom",
-        id: alert.alert_id.to_string(),
-        content: Content {
-            text_type: "client-markdown",
-            title: format!("{} [{}] {}", status.trim_end(), alert.severity.label(), chat(&alert.title)).trim_start().to_owned(),
-            description,
-            next_steps: next_steps(alert).iter().map(|step| chat(step)).chain(further(alert, links)).collect(),
-            keywords: vec![alert.detector.label().to_owned(), alert.severity.label().to_owned(), chat(alert.department())],
-        },
-        metadata: Metadata {
-            thread_id: alert.incident_id.to_string(),
-            summary: chat(&alert.title),
-            event_type: alert.detector.label(),
-            related_resources: [&alert.who.issuer, &alert.who.arn].into_iter().filter(|arn| !arn.is_empty()).map(|arn| chat(arn)).collect(),
-            additional_context: [("severity", alert.severity.label().to_owned()), ("status", alert.status.label().to_owned())].into(),
-        },
+    let content = Content {
+        text_type: "client-markdown",
+        title: format!("{} [{}] {}", status.trim_end(), alert.severity.label(), chat(&alert.title)).trim_start().to_owned(),
+        description,
+        next_steps: next_steps(alert).iter().map(|step| chat(step)).chain(further(alert, links)).collect(),
+        keywords: vec![alert.detector.label().to_owned(), alert.severity.label().to_owned(), chat(alert.department())],
     };
+    let metadata = Metadata {
+        thread_id: alert.incident_id.to_string(),
+        summary: chat(&alert.title),
+        event_type: alert.detector.label(),
+        related_resources: [&alert.who.issuer, &alert.who.arn].into_iter().filter(|arn| !arn.is_empty()).map(|arn| chat(arn)).collect(),
+        additional_context: [("severity", alert.severity.label().to_owned()), ("status", alert.status.label().to_owned())].into(),
+    };
+    notification(alert.alert_id, content, metadata)
+}
+
+fn notification(id: Digest128, content: Content, metadata: Metadata<'_>) -> String {
+    let notification = Notification { version: "1.0", source: "custom", id: id.to_string(), content, metadata };
     // Maps with text keys: this cannot fail.
     serde_json::to_string(&notification).unwrap_or_default()
 }
@@ -81,27 +82,21 @@ pub(super) fn digest(digest: &Digest, links: &Links) -> String {
     for line in digest_lines(digest) {
         let _ = writeln!(description, "{}", chat(&line));
     }
-    let notification = Notification {
-        version: "1.0",
-        source: "custom",
-        id: digest.id.to_string(),
-        content: Content {
-            text_type: "client-markdown",
-            title: format!("[{}] {}", digest.severity.label(), digest.title()),
-            description,
-            next_steps: links.page.iter().map(|page| format!("All open alerts: {page}/")).collect(),
-            keywords: vec!["digest".to_owned(), digest.severity.label().to_owned()],
-        },
-        metadata: Metadata {
-            thread_id: digest.id.to_string(),
-            summary: digest.title(),
-            event_type: "digest",
-            related_resources: Vec::new(),
-            additional_context: [("severity", digest.severity.label().to_owned())].into(),
-        },
+    let content = Content {
+        text_type: "client-markdown",
+        title: format!("[{}] {}", digest.severity.label(), digest.title()),
+        description,
+        next_steps: links.page.iter().map(|page| format!("All open alerts: {page}/")).collect(),
+        keywords: vec!["digest".to_owned(), digest.severity.label().to_owned()],
     };
-    // Maps with text keys: this cannot fail.
-    serde_json::to_string(&notification).unwrap_or_default()
+    let metadata = Metadata {
+        thread_id: digest.id.to_string(),
+        summary: digest.title(),
+        event_type: "digest",
+        related_resources: Vec::new(),
+        additional_context: [("severity", digest.severity.label().to_owned())].into(),
+    };
+    notification(digest.id, content, metadata)
 }
 
 /// [`clean`], and escaped for chat markdown.

@@ -14,8 +14,9 @@ const EVENT_IDS_SHOWN: usize = 5;
 
 pub(super) fn alert(alert: &Alert, links: &Links) -> String {
     let mut out = String::with_capacity(2_048);
-    let name = alert.rule.as_ref().map_or_else(|| alert.detector.label().to_owned(), |rule| format!("rule {}", clean(&rule.name)));
-    let _ = writeln!(out, "{} {name} ({})", alert.severity.label().to_ascii_uppercase(), alert.status.label());
+    let kind = if alert.rule.is_some() { "rule " } else { "" };
+    let (severity, speaker) = (alert.severity.label().to_ascii_uppercase(), clean(alert.speaker()));
+    let _ = writeln!(out, "{severity} {kind}{speaker} ({})", alert.status.label());
     let _ = writeln!(out, "{}\n", clean(&alert.title));
     let _ = writeln!(out, "{}\n", clean(&alert.explanation));
     for (name, value) in rows(alert) {
