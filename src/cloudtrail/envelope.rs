@@ -131,18 +131,29 @@ fn read_document<'t>(text: &'t str, reader: &mut Reader<'_, '_>) -> &'t str {
     let document = first_document(text);
     let behind = &text[document.len()..];
     if !document.starts_with(['{', '[']) {
-        reader.refuse(Reason::InvalidJson, "does not begin with { or [");
+        const WHY: &str = "does not begin with { or [";
+        reader.refuse(Reason::InvalidJson, WHY);
+        // One damaged byte at the beginning must not cost the events behind it.
+        reader.salvage(|reader| recover(document, reader, 0, &WHY));
         return behind;
     }
     reader.measure_elements = document.len() > reader.limits.event_bytes_max;
+    let outcome_before = reader.outcome;
     let mut deserializer = serde_json::Deserializer::from_str(document);
     match (ItemSeed { reader, envelope_time: None, text: Some(document) }).deserialize(&mut deserializer) {
-        Ok(()) if deserializer.end().is_ok() => behind,
+        Ok(()) if deserializer.end().is_ok() => {
+            // JSON that is no envelope, with events in it: the envelope's own key is damaged.
+            let is_strange = reader.outcome.events == outcome_before.events && reader.outcome.errors > outcome_before.errors;
+            if is_strange && document[1..].contains(EVENT_OPENING) {
+                reader.salvage(|reader| recover(document, reader, 0, &"no envelope"));
+            }
+            behind
+        }
         // Documents that follow each other on one line.
         Ok(()) => &text[document_length(document)..],
         Err(error) => {
             if is_list(document) {
-                recover(document, reader, &error);
+                recover(document, reader, offset_of(document, &error), &error);
                 return behind;
             }
             let is_affordable = reader.spend(offset_of(document, &error));
@@ -199,13 +210,11 @@ fn is_list(document: &str) -> bool {
 const LIST_KEYS: [&str; 3] = ["\"Records\"", "\"logEvents\"", "\"Events\""];
 
 /// Reads a list again whose JSON is broken somewhere: every place that looks like the start of an element is tried, so
-/// only damaged elements are lost. Elements that were read before the error are passed over. Work on damaged parts is
-/// bounded by the reader's budget.
-fn recover(document: &str, reader: &mut Reader<'_, '_>, first: &serde_json::Error) {
+/// only damaged elements are lost. Elements that end before `read_before` were read already and are passed over. Work on
+/// damaged parts is bounded by the reader's budget.
+fn recover(document: &str, reader: &mut Reader<'_, '_>, read_before: usize, first: &dyn fmt::Display) {
     let errors_before = reader.outcome.errors;
-    let (mut position, opening) = element_opening(document);
-    // What ends before the place of the error was read already.
-    let read_before = offset_of(document, first);
+    let (mut position, opening) = if is_list(document) { element_opening(document) } else { (0, EVENT_OPENING) };
     let finder = memmem::Finder::new(opening);
     let event_finder = memmem::Finder::new(EVENT_OPENING);
     let next = |from: usize| {

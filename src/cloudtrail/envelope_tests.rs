@@ -190,12 +190,12 @@ fn an_aggregate_gives_every_user_record() {
     }
     let aggregate = [&super::super::kpl::MAGIC[..], &message, Md5::digest(&message).as_slice()].concat();
     assert_ids(&aggregate, &["a", "b"]);
-    // With a wrong checksum it is a plain record, and no event.
+    // With a wrong checksum it is a damaged record, of which what is whole is saved.
     let mut wrong = aggregate;
     let end = wrong.len() - 1;
     wrong[end] ^= 1;
     let (ids, errors, _) = decoded(&wrong);
-    assert!(ids.is_empty() && errors.contains(&Reason::InvalidJson), "{ids:?} {errors:?}");
+    assert!(ids.iter().all(|id| id == "a" || id == "b") && errors.contains(&Reason::InvalidJson), "{ids:?} {errors:?}");
 }
 
 #[test]
@@ -234,4 +234,22 @@ fn nothing_is_lost_in_silence() {
     assert_ids(format!("[\n{a},\n{b}\n]").as_bytes(), &["a", "b"]);
     assert_ids(format!("{{\"Records\":[\n{a},\n{b}]}}").as_bytes(), &["a", "b"]);
     assert_ids(serde_json::json!([a, b]).to_string().as_bytes(), &["a", "b"]);
+}
+
+/// A damaged envelope does not take the events in it along, whichever of its bytes is damaged.
+#[test]
+fn a_damaged_beginning_costs_no_event() {
+    let events: Vec<String> = (0..5).map(|n| event(&n.to_string())).collect();
+    let list = events.join(",");
+    for text in [events.join("\n"), format!("[{list}]"), format!(r#"{{"Records":[{list}]}}"#)] {
+        let begins = text.find("eventVersion").expect("an event") - 2;
+        for position in 0..begins.max(1) {
+            for byte in [0, b'x', b'"', b' ', b'{', b'}', b',', 0xff] {
+                let mut bytes = text.clone().into_bytes();
+                bytes[position] = byte;
+                let (ids, ..) = decoded(&bytes);
+                assert!(ids.len() >= 4, "{} of 5 left after changing byte {position} of {:?} to {byte:#x}", ids.len(), &text[..20]);
+            }
+        }
+    }
 }
