@@ -85,7 +85,7 @@ fn correlations(c: &mut Criterion) {
                         // A hundred thousand within ten minutes, every tenth a minute late.
                         let time =
                             EventTime::from_unix(1_780_000_000 + n as i64 * 600 / i64::from(EVENTS) - if n % 10 == 0 { 60 } else { 0 });
-                        correlator.feed(&set, (0, 0), &Occurrence { found, facts: &facts, time }, || (), &mut fired);
+                        correlator.feed(&set, (0, 0), &Occurrence { found, facts: &facts, time, id: None }, || (), &mut fired);
                     }
                     black_box(fired)
                 },

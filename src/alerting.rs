@@ -17,6 +17,7 @@
 //! **Invariants:** never two open alerts of one fingerprint; no finding is lost (each is counted in exactly one alert);
 //! this module never reads a CloudTrail field and never sends anything.
 
+pub mod acknowledged;
 mod groups;
 pub mod privacy;
 pub mod message;
@@ -32,6 +33,8 @@ use crate::finding::{Digest128, Enrichment, Finding, Fingerprint, Severity, Sign
 use crate::identity::{ActorKey, ActorKind, Department};
 use crate::stats::ring::BUCKET;
 use crate::time::{EventTime, HOUR, MINUTE};
+
+use acknowledged::Acknowledgement;
 
 pub use paging::{Digest, Page, Paging, PagingImage, PagingSettings};
 pub use record::{Alert, Status};
@@ -86,6 +89,8 @@ pub struct Alerting {
     recalled: BTreeMap<Fingerprint, Recalled>,
     /// Alerts that were resolved not long ago: their last event, and how many events of their story they had.
     resolved: BTreeMap<Fingerprint, (EventTime, u64)>,
+    /// Incidents that somebody has in hand.
+    acknowledged: BTreeMap<Digest128, Acknowledgement>,
     last_sweep: EventTime,
     resolved_early: u64,
     revision: u64,
@@ -124,6 +129,7 @@ pub struct AlertingImage {
     /// Published before a crash and not opened again yet: a second crash must not forget them.
     recalled: Vec<(Fingerprint, Recalled)>,
     resolved: Vec<(Fingerprint, (EventTime, u64))>,
+    acknowledged: Vec<Acknowledgement>,
 }
 
 impl Alerting {
@@ -135,6 +141,7 @@ impl Alerting {
             incidents: BTreeMap::new(),
             recalled: BTreeMap::new(),
             resolved: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
             last_sweep: EventTime::MIN,
             resolved_early: 0,
             revision: 0,
@@ -234,6 +241,7 @@ impl Alerting {
             incidents: self.incidents.clone().into_iter().collect(),
             recalled: self.recalled.clone().into_iter().collect(),
             resolved: self.resolved.clone().into_iter().collect(),
+            acknowledged: self.acknowledged.values().cloned().collect(),
         }
     }
 
@@ -244,6 +252,7 @@ impl Alerting {
         self.incidents = image.incidents.into_iter().collect();
         self.recalled = image.recalled.into_iter().collect();
         self.resolved = image.resolved.into_iter().collect();
+        self.acknowledged = image.acknowledged.into_iter().map(|said| (said.incident, said)).collect();
     }
 
     fn open_alert(&mut self, mut finding: Finding, out: &mut Vec<Alert>) {
@@ -321,9 +330,10 @@ impl Alerting {
             self.resolved.insert(fingerprint, (open.alert.last_event, open.told_before + open.alert.event_count));
         }
         for subject in std::iter::once(open.subject).chain(open.linked) {
-            if let Some((_, alerts)) = self.incidents.get_mut(&subject) {
+            if let Some((id, alerts)) = self.incidents.get_mut(&subject) {
                 *alerts = alerts.saturating_sub(1);
                 if *alerts == 0 {
+                    self.acknowledged.remove(id);
                     self.incidents.remove(&subject);
                 }
             }
@@ -374,11 +384,10 @@ impl OpenAlert {
         } else {
             (finding.title, finding.explanation)
         };
-        if let Some(id) = finding.event_id
-            && alert.event_ids.len() < EVENT_IDS_MAX
-            && !alert.event_ids.contains(&id)
-        {
-            alert.event_ids.push(id);
+        for id in finding.earlier.into_iter().chain(finding.event_id) {
+            if alert.event_ids.len() < EVENT_IDS_MAX && !alert.event_ids.contains(&id) {
+                alert.event_ids.push(id);
+            }
         }
         alert.onset = alert.onset.min(finding.onset);
         alert.last_event = alert.last_event.max(finding.time);

@@ -393,8 +393,9 @@ fn read_topic(section: &mut Section<'_, '_>, arns: &mut HashSet<String>) -> Opti
     };
     if !arn.starts_with("arn:") || arn.split(':').count() != 6 || !arn.contains(":sns:") {
         section.mistake("arn", format!("\"{arn}\" is no topic's ARN"), "copy it from `aws sns list-topics`");
-    } else if arn.ends_with(".fifo") {
-        section.mistake("arn", "is a FIFO topic, which reaches neither e-mail nor chat", "use a standard topic");
+    } else if arn.ends_with(".fifo") && form.unwrap_or_default().wakes_people() {
+        let cure = "use a standard topic, or form = \"ndjson\" or \"ocsf\"";
+        section.mistake("arn", "is a FIFO topic, which reaches neither e-mail nor chat", cure);
     }
     if !arns.insert(arn.clone()) {
         section.mistake("arn", format!("\"{arn}\" is listed twice"), "remove one of the two");

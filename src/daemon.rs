@@ -9,6 +9,7 @@ mod commands;
 mod outbox;
 mod pipeline;
 mod reload;
+mod showing;
 
 use std::path::Path;
 use std::sync::Arc;

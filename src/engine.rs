@@ -13,6 +13,7 @@
 mod access;
 pub mod baselines;
 mod image;
+pub mod portrait;
 pub mod inputs;
 pub mod joining;
 pub mod recent;
@@ -477,6 +478,7 @@ impl Engine {
         let before = report.alerts.len();
         for signal in self.signals.drain(..) {
             if let Signal::Finding(finding) = &signal {
+                report.cite(finding);
                 *report.counts.findings.entry((finding.detector, finding.severity)).or_default() += 1;
                 if self.settings.keep_findings {
                     report.findings.push(Box::as_ref(finding).clone());

@@ -296,6 +296,8 @@ pub struct Finding {
     pub history: Option<History>,
     /// The event that decided.
     pub event_id: Option<EventId>,
+    /// Events before it that it was made of, as far as they are remembered, the oldest first.
+    pub earlier: Vec<EventId>,
     /// How many events the story has in all, where the detector knows; else findings are counted.
     pub story_events: Option<u64>,
     /// When the story began.
@@ -330,6 +332,7 @@ impl Finding {
             numbers: BTreeMap::new(),
             history: None,
             event_id: invocation.event_id.clone(),
+            earlier: Vec::new(),
             story_events: None,
             onset: invocation.time,
             time: invocation.time,

@@ -24,6 +24,8 @@ use crate::finding::Digest128;
 
 /// Entries of one PublishBatch call.
 const BATCH_MAX: usize = 10;
+/// How the names of FIFO topics end.
+pub const FIFO: &str = ".fifo";
 const BACKOFF_BASE: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
@@ -34,6 +36,8 @@ pub struct Outgoing {
     pub sequence: u64,
     /// Its incident: messages of one incident never overtake each other.
     pub incident: Digest128,
+    /// The same for what is the same message: a FIFO topic drops what it has accepted under it in the last five minutes.
+    pub key: Digest128,
     /// What is sent.
     pub message: Message,
 }
@@ -161,7 +165,8 @@ async fn send(
     queue: &mut VecDeque<Outgoing>,
 ) -> (Vec<Published>, Option<(RetryClass, String)>) {
     let started = crate::clock::moment();
-    let entries = batch.iter().enumerate().map(|(index, outgoing)| entry(index, outgoing)).collect();
+    let is_fifo = topic.ends_with(FIFO);
+    let entries = batch.iter().enumerate().map(|(index, outgoing)| entry(index, outgoing, is_fifo)).collect();
     let answer = client.publish_batch().topic_arn(topic).set_publish_batch_request_entries(Some(entries)).send().await;
     let seconds = started.elapsed().as_secs_f64();
     match answer {
@@ -237,9 +242,13 @@ fn put_back(queue: &mut VecDeque<Outgoing>, batch: Vec<Outgoing>) {
     }
 }
 
-fn entry(index: usize, outgoing: &Outgoing) -> PublishBatchRequestEntry {
+fn entry(index: usize, outgoing: &Outgoing, is_fifo: bool) -> PublishBatchRequestEntry {
     let Message { subject, body, attributes } = &outgoing.message;
     let mut entry = PublishBatchRequestEntry::builder().id(index.to_string()).subject(subject).message(body);
+    if is_fifo {
+        // The order of an incident is kept for its readers, too.
+        entry = entry.message_group_id(outgoing.incident.to_string()).message_deduplication_id(outgoing.key.to_string());
+    }
     for (name, value) in attributes {
         // The type is set, and that is all that the builder asks for.
         if let Ok(value) = MessageAttributeValue::builder().data_type("String").string_value(value).build() {
@@ -317,6 +326,7 @@ mod tests {
         Outgoing {
             sequence,
             incident: Digest128::of(&[&sequence.to_le_bytes()]),
+            key: Digest128::of(&[&sequence.to_le_bytes()]),
             message: Message { subject: "s".into(), body: "x".repeat(bytes), attributes: vec![("severity", "low".into())] },
         }
     }

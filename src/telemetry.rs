@@ -355,10 +355,13 @@ impl Metrics {
 }
 
 /// Where the log goes: text for people on a terminal, JSON lines otherwise. `RUST_LOG` chooses levels.
-pub fn start_log(as_text: bool) {
+pub fn start_log<W>(as_text: bool, writer: W)
+where
+    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
+{
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,geophone=info,kinesis_lease=info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     // A second start (in tests) keeps the first one's log.
     let _ = if as_text { builder.compact().try_init() } else { builder.json().flatten_event(true).try_init() };
 }

@@ -5,13 +5,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{delete, get, post};
 use tokio::net::TcpListener;
 
+use crate::alerting::acknowledged::Acknowledgement;
 use crate::alerting::message::Links;
 use crate::alerting::{Alert, Silence};
 use crate::engine::Gauges;
@@ -21,15 +22,19 @@ use crate::state::Shared;
 use crate::telemetry::Metrics;
 use crate::time::EventTime;
 
+mod actors;
 pub mod api;
 mod asking;
 mod control;
+mod evidence;
+mod fleet;
 mod incidents;
 mod live;
 mod pages;
 
 use asking::Failed;
-pub use control::{Asked, Command, Control};
+pub use control::{Asked, Command, Control, Taken};
+pub use evidence::Evidence;
 use live::Live;
 
 /// Longest body of a request.
@@ -45,6 +50,14 @@ const NDJSON: &str = "application/x-ndjson";
 pub struct View {
     /// Open alerts, the most severe and latest first.
     pub alerts: Arc<Vec<Alert>>,
+    /// Incidents that somebody has in hand.
+    pub acknowledged: Arc<Vec<Acknowledgement>>,
+    /// Shards that are read, and how far behind their ends that is, in milliseconds.
+    pub shards: Vec<(String, i64)>,
+    /// Events a second, over the last minute.
+    pub rate: f64,
+    /// How far calls were attributed.
+    pub attributed: Attributed,
     /// Silences that have not ended.
     pub silences: Vec<Silence>,
     /// How full the engine is.
@@ -63,6 +76,17 @@ pub struct View {
     pub troubles: Vec<String>,
     /// The policies in use.
     pub policy: Arc<PolicyBook>,
+}
+
+/// How far calls were attributed, since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributed {
+    /// Calls whose person is known.
+    pub person: u64,
+    /// Calls whose department is known.
+    pub department: u64,
+    /// Calls whose department is unknown, by reason.
+    pub unknown: Vec<(&'static str, u64)>,
 }
 
 /// The shared read handle, and the way to the daemon.
@@ -130,7 +154,10 @@ fn router(web: Arc<Web>) -> Router {
     let read = Router::new()
         .route("/", get(|State(web): Shown| async move { guarded(HTML, pages::overview(&web.view())) }))
         .route("/incidents/{id}", get(incident))
+        .route("/actor", get(actor))
+        .route("/events/{id}", get(event))
         .route("/departments", get(departments))
+        .route("/fleet", get(|State(web): Shown| async move { guarded(HTML, fleet::page(&web.view())) }))
         .route("/silences", get(|State(web): Shown| async move { guarded(HTML, pages::silences(&web.view(), web.can_change())) }))
         .route("/assets/app.css", get(|| async { guarded("text/css; charset=utf-8", STYLE.to_owned()) }))
         .route("/assets/app.js", get(|| async { guarded("text/javascript; charset=utf-8", SCRIPT.to_owned()) }))
@@ -146,9 +173,15 @@ fn router(web: Arc<Web>) -> Router {
             "/alerts/{id}",
             get(|State(web): Shown, Path(id): Path<String>| async move { guarded(NDJSON, api::alerts(&web.view(), &id)) }),
         )
+        .route("/actor", get(api_actor))
+        .route("/events/{id}", get(api_event))
+        .route("/fleet", get(|State(web): Shown| async move { guarded(JSON, fleet::json(&web.view())) }))
+        .route("/acknowledgements", get(|State(web): Shown| async move { guarded(JSON, api::acknowledgements(&web.view())) }))
+        .route("/incidents/{id}/acknowledge", post(api_acknowledge))
         .route("/silences", get(|State(web): Shown| async move { guarded(JSON, api::silences(&web.view())) }).post(api_silence))
         .route("/silences/{id}", delete(api_lift));
     read.route("/silences", post(form_silence))
+        .route("/incidents/{id}/acknowledge", post(form_acknowledge))
         .route("/silences/{id}/lift", post(form_lift))
         .nest("/api/v1", api)
         .fallback(|| async { told(StatusCode::NOT_FOUND, "There is no such page", "The address is not one of geophone's.") })
@@ -172,14 +205,70 @@ async fn departments(State(web): Shown) -> Response {
 async fn api_silence(State(web): Shown, headers: HeaderMap, body: Bytes) -> Response {
     match asking::silence_by_json(&web.control, &headers, &body).await {
         Ok(silence) => (StatusCode::CREATED, guarded(JSON, api::silence(&silence))).into_response(),
-        Err(failed) => (failed.status(), guarded(JSON, api::error(&failed.text()))).into_response(),
+        Err(failed) => failed_json(&failed),
     }
 }
 
 async fn api_lift(State(web): Shown, headers: HeaderMap, Path(id): Path<String>) -> Response {
     match asking::lift(&web.control, &headers, None, &id).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(failed) => (failed.status(), guarded(JSON, api::error(&failed.text()))).into_response(),
+        Err(failed) => failed_json(&failed),
+    }
+}
+
+async fn api_acknowledge(State(web): Shown, headers: HeaderMap, Path(id): Path<String>, body: Bytes) -> Response {
+    match asking::acknowledge_by_json(&web.control, &headers, &id, &body).await {
+        Ok(said) => guarded(JSON, api::acknowledgement(&said)),
+        Err(failed) => failed_json(&failed),
+    }
+}
+
+/// Which actor: the key as [`ActorKey`] writes it.
+#[derive(serde::Deserialize)]
+struct Wanted {
+    #[serde(default)]
+    key: String,
+}
+
+async fn api_actor(State(web): Shown, Query(wanted): Query<Wanted>) -> Response {
+    match asking::portrait(&web.control, &wanted.key).await {
+        Ok(portrait) => guarded(JSON, actors::json(&portrait)),
+        Err(failed) => failed_json(&failed),
+    }
+}
+
+async fn api_event(State(web): Shown, Path(id): Path<String>) -> Response {
+    match asking::event(&web.control, &id).await {
+        Ok(record) => guarded(JSON, record.to_string() + "\n"),
+        Err(failed) => failed_json(&failed),
+    }
+}
+
+fn failed_json(failed: &Failed) -> Response {
+    (failed.status(), guarded(JSON, api::error(&failed.text()))).into_response()
+}
+
+async fn actor(State(web): Shown, Query(wanted): Query<Wanted>) -> Response {
+    if wanted.key.is_empty() {
+        return guarded(HTML, actors::ask());
+    }
+    match asking::portrait(&web.control, &wanted.key).await {
+        Ok(portrait) => guarded(HTML, actors::page(&portrait, &web.view())),
+        Err(failed) => failed_page(&failed),
+    }
+}
+
+async fn event(State(web): Shown, Path(id): Path<String>) -> Response {
+    match asking::event(&web.control, &id).await {
+        Ok(record) => guarded(HTML, pages::event(&id, &record)),
+        Err(failed) => failed_page(&failed),
+    }
+}
+
+async fn form_acknowledge(State(web): Shown, headers: HeaderMap, Path(id): Path<String>, body: Bytes) -> Response {
+    match asking::acknowledge_by_form(&web.control, &headers, &id, &body).await {
+        Ok(said) => Redirect::to(&format!("/incidents/{}", said.incident)).into_response(),
+        Err(failed) => failed_page(&failed),
     }
 }
 

@@ -5,6 +5,7 @@
 //! spans cannot be closed.
 
 mod chatbot;
+mod explain;
 mod ocsf;
 mod steps;
 mod text;
@@ -13,6 +14,7 @@ use super::paging::{Digest, Page};
 use super::record::{Alert, Status};
 use crate::cloudtrail::lenient::cut;
 
+pub use explain::told;
 pub use steps::next_steps;
 pub use text::rows as facts;
 

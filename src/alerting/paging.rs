@@ -68,6 +68,17 @@ impl Page {
             Self::Digest(digest) => digest.id,
         }
     }
+
+    /// The same for what says the same, before and after a crash.
+    pub fn key(&self) -> Digest128 {
+        match self {
+            Self::Alert(alert) | Self::Record(alert) => {
+                let parts = [&alert.alert_id.to_bytes()[..], alert.status.label().as_bytes(), alert.severity.label().as_bytes()];
+                Digest128::of(&[b"message", &parts.concat(), &alert.event_count.to_le_bytes()])
+            }
+            Self::Digest(digest) => digest.id,
+        }
+    }
 }
 
 /// Alerts of an hour that were more than anybody should be woken for.

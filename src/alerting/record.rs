@@ -125,7 +125,7 @@ impl Alert {
             source_ip: finding.source_ip,
             numbers: finding.numbers,
             history: finding.history,
-            event_ids: finding.event_id.into_iter().collect(),
+            event_ids: finding.earlier.into_iter().chain(finding.event_id).collect(),
             event_count: finding.story_events.unwrap_or(1),
             onset: finding.onset,
             last_event: finding.time,

@@ -38,6 +38,7 @@ pub(super) fn finding(subject: &str, time: i64, severity: Severity) -> Finding {
         history: None,
         numbers: [("refusals".to_owned(), 1.0)].into(),
         event_id: None,
+        earlier: Vec::new(),
         story_events: None,
         onset: time,
         time,

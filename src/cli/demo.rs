@@ -78,7 +78,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 /// Runs the command.
 pub fn demo(args: &DemoArgs) -> Result<Exit, Failure> {
     if std::env::var_os("RUST_LOG").is_some() {
-        start_log(true);
+        start_log(true, std::io::stderr);
     }
     let folder = StateGuard::new()?;
     runtime()?.block_on(play(args, &folder.0))

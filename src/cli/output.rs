@@ -9,6 +9,9 @@ use super::Format;
 use crate::alerting::message::clean;
 use crate::alerting::{Alert, Status};
 use crate::finding::{Finding, Severity};
+use crate::stats::grouped;
+use crate::time::spoken;
+use crate::web::View;
 
 /// Prints alerts to standard output.
 #[derive(Clone, Copy, Debug)]
@@ -105,4 +108,39 @@ pub fn status_line() -> ProgressBar {
     }
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+/// What the status line says: how fast, how far behind, how many incidents.
+pub fn status(view: &View) -> String {
+    let behind = view.shards.iter().map(|(_, behind)| *behind / 1_000).max().unwrap_or(0);
+    let behind = if behind == 0 { "at the streams' ends".to_owned() } else { format!("{} behind", spoken(behind)) };
+    let mut incidents: Vec<_> = view.alerts.iter().map(|alert| alert.incident_id).collect();
+    incidents.sort_unstable();
+    incidents.dedup();
+    let waiting = if view.gauges.held == 0 {
+        String::new()
+    } else {
+        format!("   {} calls wait for their STS record", grouped(view.gauges.held as u64, ','))
+    };
+    format!(
+        "{}   {:.0} events/s, {} in all   {behind}   {} open incidents{waiting}",
+        view.now,
+        view.rate,
+        grouped(view.events, ','),
+        incidents.len(),
+    )
+}
+
+/// Writes to standard error around a status line, which would else be torn.
+#[derive(Clone, Debug)]
+pub struct AroundStatus(pub ProgressBar);
+
+impl Write for AroundStatus {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }

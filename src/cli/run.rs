@@ -2,28 +2,51 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use indicatif::ProgressBar;
+
+use super::output::{AroundStatus, status, status_line};
 use super::summary::Summary;
 use super::{Exit, Failure, Loaded, load};
 use crate::clock::Clock;
 use crate::daemon::{Access, Daemon, stop_signal};
 use crate::telemetry::start_log;
+use crate::web::Web;
+
+const STATUS_EVERY: Duration = Duration::from_millis(500);
 
 /// Runs until it is asked to stop.
 pub fn run(config: &Path) -> Result<Exit, Failure> {
     let Loaded { settings, sources, notices } = load(config)?;
-    start_log(std::io::stderr().is_terminal());
+    let (is_terminal, bar) = (std::io::stderr().is_terminal(), status_line());
+    let writer = AroundStatus(bar.clone());
+    start_log(is_terminal, move || writer.clone());
     notices.iter().for_each(|notice| tracing::warn!(%notice, "a policy is not understood in part: verdicts that it decides are unknown"));
     let started = crate::clock::moment();
     let outcome = runtime()?.block_on(async {
         let daemon =
             Daemon { settings, sources: Some(sources), clock: Clock::System, access: access(), poll_interval: Duration::from_secs(1) };
-        daemon.start().await?.run(stop_signal()).await
-    })?;
+        let running = daemon.start().await?;
+        if is_terminal {
+            tokio::spawn(keep_status(Arc::clone(&running.web), bar.clone()));
+        }
+        running.run(stop_signal()).await
+    });
+    bar.finish_and_clear();
+    let outcome = outcome?;
     let summary = Summary::new(&outcome.counts, outcome.records, outcome.undecodable, started.elapsed().as_secs_f64());
     tracing::info!(records = summary.records, events = summary.events, undecodable = summary.undecodable, "stopped");
     Ok(Exit::Ok)
+}
+
+/// Keeps the status line up to date until the process ends.
+async fn keep_status(web: Arc<Web>, bar: ProgressBar) {
+    loop {
+        bar.set_message(status(&web.view()));
+        tokio::time::sleep(STATUS_EVERY).await;
+    }
 }
 
 /// Emulators need no credentials of the user's.

@@ -2,6 +2,7 @@
 
 use super::pipeline::Pipeline;
 use crate::alerting::Silence;
+use crate::alerting::acknowledged::Acknowledgement;
 use crate::cli::Failure;
 use crate::web::Command;
 
@@ -14,6 +15,20 @@ impl Pipeline {
         let (now, mut pages) = (self.now(), Vec::new());
         // Who asked may have gone: then nobody hears the answer.
         match command {
+            Command::Acknowledge { taken, reply } => {
+                let said = Acknowledgement::new(taken.incident, &taken.author, &taken.remark, now, taken.is_usual);
+                let done = said.and_then(|said| self.engine.acknowledge(said.clone()).map(|()| said));
+                if let Ok(said) = &done {
+                    tracing::info!(incident = %said.incident, author = said.author, remark = said.remark, usual = said.is_usual, "acknowledged");
+                }
+                let _ = reply.send(done);
+            }
+            Command::Portrait { key, reply } => {
+                let _ = reply.send(self.engine.portrait(&key).map(Box::new));
+            }
+            Command::Event { id, reply } => {
+                let _ = reply.send(self.evidence.show(&id));
+            }
             Command::Silence { asked, reply } => {
                 let silence = Silence::new(asked.scope, &asked.author, &asked.reason, now, now.plus(asked.seconds));
                 let done = silence.and_then(|silence| self.paging.silence(silence.clone(), now).map(|()| silence));

@@ -72,7 +72,7 @@ impl Outbox {
                 message
             });
             // The publishing task lives as long as the sender.
-            waiting += usize::from(sender.send(Outgoing { sequence, incident: page.incident(), message }).is_ok());
+            waiting += usize::from(sender.send(Outgoing { sequence, incident: page.incident(), key: page.key(), message }).is_ok());
         }
         if waiting > 0 {
             self.pending.insert(sequence, Pending { page, waiting, since });

@@ -8,6 +8,7 @@ use kinesis_lease::{Checkpoint, Delivery, Manifest, Record, ShardKey};
 
 use super::Outcome;
 use super::outbox::Outbox;
+use super::showing::Shown;
 use crate::alerting::{Alert, Digest, Page, Paging, PagingImage, Silence, Status};
 use crate::cli::{Exit, Failure};
 use crate::clock::{Clock, moment};
@@ -24,11 +25,8 @@ use crate::storage::{DeadLetter, StateFolder, StorageError};
 use crate::telemetry::Metrics;
 use crate::telemetry::metric_name::MetricName;
 use crate::time::EventTime;
-use crate::web::{View, Web};
+use crate::web::Evidence;
 
-/// A trouble is shown on the page for this long after it was last told.
-const TROUBLE_SHOWN: Duration = Duration::from_secs(60);
-const ALERTS_SHOWN: usize = 20_000;
 /// A shard that ended waits this long for its children to be listed.
 const CHILDREN_WAIT: Duration = Duration::from_secs(60);
 
@@ -37,10 +35,11 @@ const CHILDREN_WAIT: Duration = Duration::from_secs(60);
 pub(super) struct Pipeline {
     decoder: Decoder,
     observer: Observer,
-    engine: Engine,
-    outbox: Outbox,
-    /// Alerts as they are shown, and of which revision they are.
-    shown: (Option<u64>, Arc<Vec<Alert>>),
+    pub(super) engine: Engine,
+    pub(super) outbox: Outbox,
+    pub(super) shown: Shown,
+    /// Records behind alerts.
+    pub(super) evidence: Evidence,
     /// When the last delivery was taken in.
     arrived: Instant,
     /// Who is woken.
@@ -48,11 +47,11 @@ pub(super) struct Pipeline {
     state: StateFolder,
     manifest: Manifest,
     clock: Clock,
-    metrics: Arc<Metrics>,
-    outcome: Outcome,
-    /// Shards that are being read.
-    shards: BTreeMap<ShardKey, InputId>,
-    troubles: BTreeMap<String, Instant>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) outcome: Outcome,
+    /// Shards that are being read, with how far behind their ends that is, in milliseconds.
+    pub(super) shards: BTreeMap<ShardKey, (InputId, i64)>,
+    pub(super) troubles: BTreeMap<String, Instant>,
     /// Shards that were read to their end and whose children are not known yet.
     ended: Vec<(ShardKey, InputId, Instant)>,
     last_commit: Option<Mark>,
@@ -93,7 +92,8 @@ impl Pipeline {
             observer,
             engine,
             outbox,
-            shown: Default::default(),
+            shown: Shown::default(),
+            evidence: Evidence::default(),
             arrived: moment(),
             paging: Paging::new(settings.paging),
             state,
@@ -143,19 +143,22 @@ impl Pipeline {
         match delivery {
             Delivery::ShardOpened { shard, .. } => {
                 let input = self.engine.input(&shard.to_string());
-                self.shards.insert(shard, input);
+                self.shards.insert(shard, (input, 0));
                 Ok(())
             }
             Delivery::Page { shard, records, end, millis_behind_latest, caught_up } => {
                 let behind = millis_behind_latest.unwrap_or(0);
                 self.metrics.set(MetricName::MillisBehindLatest, &[&shard.to_string()], behind as f64);
+                if let Some((_, shown)) = self.shards.get_mut(&shard) {
+                    *shown = behind;
+                }
                 self.page(&shard, records, caught_up)?;
                 self.manifest.advance(&shard, end);
                 Ok(())
             }
             Delivery::ShardEnded { shard } => {
                 self.manifest.end(&shard);
-                if let Some(input) = self.shards.remove(&shard) {
+                if let Some((input, _)) = self.shards.remove(&shard) {
                     self.ended.push((shard, input, moment()));
                 }
                 self.open_inputs();
@@ -197,7 +200,7 @@ impl Pipeline {
 
     /// Closes the inputs of ended shards whose children are known (and so open by now). A shard that ends without
     /// children, with its stream, is closed after a while.
-    fn close_ended(&mut self) -> Result<(), Failure> {
+    pub(super) fn close_ended(&mut self) -> Result<(), Failure> {
         let mut report = Report::default();
         let (leases, engine) = (&self.manifest.checkpoints, &mut self.engine);
         self.ended.retain(|(shard, input, since)| {
@@ -213,7 +216,7 @@ impl Pipeline {
 
     fn page(&mut self, shard: &ShardKey, records: Vec<Record>, caught_up: bool) -> Result<(), Failure> {
         let now = self.clock.now();
-        let Some(input) = self.shards.get(shard).copied() else { return Ok(()) };
+        let Some((input, _)) = self.shards.get(shard).copied() else { return Ok(()) };
         let mut report = Report::default();
         let is_empty = records.is_empty();
         for record in &records {
@@ -231,12 +234,18 @@ impl Pipeline {
         let now = self.clock.now();
         let arrival = record.arrival_ms.map_or(now.0, |ms| EventTime::from_unix(ms.div_euclid(1_000)));
         let (mut first, mut errors) = (None, 0u64);
-        let (engine, observer, metrics) = (&mut self.engine, &mut self.observer, &self.metrics);
+        let (engine, observer, metrics, evidence) = (&mut self.engine, &mut self.observer, &self.metrics, &mut self.evidence);
         let outcome = self.decoder.decode(&record.data, &mut |item| match item {
             Ok(decoded) => {
                 let observation = observer.observe(decoded, arrival);
                 metrics.lag(now.0.since(observation.time));
+                let waiting = engine.waiting();
                 engine.handle(input, observation, now, report);
+                let waits = engine.waiting() > waiting;
+                if let Some(text) = decoded.text.filter(|_| waits || !report.cited.is_empty()) {
+                    evidence.note(decoded.event.event_id.as_str(), text, &report.cited, waits);
+                }
+                report.cited.clear();
             }
             Err(error) => {
                 errors += 1;
@@ -361,45 +370,6 @@ impl Pipeline {
         self.metrics.set(MetricName::SnapshotTime, &[], self.clock.now().0.unix() as f64);
         self.last_commit = Some(mark);
         Ok(())
-    }
-
-    /// Brings page and gauges up to date.
-    pub(super) fn show(&mut self, web: &Web) -> Result<(), Failure> {
-        self.close_ended()?;
-        let (now, mut pages) = (self.clock.now().0, Vec::new());
-        self.paging.handle_time(now, &mut pages);
-        self.page_out(pages)?;
-        self.troubles.retain(|_, told| told.elapsed() < TROUBLE_SHOWN);
-        let gauges = self.engine.gauges();
-        let silences = self.paging.silences();
-        let revision = self.engine.alerts_revision();
-        if self.shown.0 != Some(revision) {
-            self.shown = (Some(revision), Arc::new(self.engine.open_alerts(ALERTS_SHOWN)));
-        }
-        self.metrics.gauges(&gauges, self.outbox.len());
-        self.metrics.paging(silences.len(), self.paging.held());
-        web.publish(View {
-            alerts: Arc::clone(&self.shown.1),
-            gauges,
-            events: self.outcome.counts.events,
-            invocations: self.outcome.counts.invocations,
-            outbox: self.outbox.len(),
-            now,
-            silences,
-            is_ready: !self.shards.is_empty(),
-            troubles: self.troubles.keys().cloned().collect(),
-            policy: Arc::clone(self.engine.policy()),
-        });
-        Ok(())
-    }
-
-    /// Notes a trouble for the page; `true` where it was not known.
-    fn trouble(&mut self, text: String) -> bool {
-        const TROUBLES_MAX: usize = 50;
-        if self.troubles.len() >= TROUBLES_MAX && !self.troubles.contains_key(&text) {
-            return false;
-        }
-        self.troubles.insert(text, moment()).is_none()
     }
 
     /// Uses a directory that was read again.

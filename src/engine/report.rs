@@ -124,10 +124,22 @@ pub struct Report {
     pub counts: Counts,
     /// Alerts to publish, in order.
     pub alerts: Vec<Alert>,
+    /// Events that findings were made of, in order; at most a thousand, for whoever keeps evidence as it goes.
+    pub cited: Vec<EventId>,
     /// Findings, where the engine was asked to keep them.
     pub findings: Vec<Finding>,
     /// Every call with who made it, where the engine was asked to keep them.
     pub calls: Vec<AttributedCall>,
+}
+
+impl Report {
+    /// Notes the event of a finding.
+    pub(super) fn cite(&mut self, finding: &Finding) {
+        const CITED_MAX: usize = 1_000;
+        if self.cited.len() < CITED_MAX {
+            self.cited.extend(finding.earlier.iter().chain(&finding.event_id).cloned());
+        }
+    }
 }
 
 /// A call and who made it, for whoever asks about every call.

@@ -113,7 +113,8 @@ impl Engine {
             for feed in set.feeds(number) {
                 let waits = single.asks_own || set.correlations().get(feed.0 as usize).is_some_and(|correlation| correlation.asks_own);
                 if holds && waits != (tap == Tap::Instant) {
-                    let occurrence = Occurrence { found, facts: &facts, time: held.call.invocation.time };
+                    let occurrence =
+                        Occurrence { found, facts: &facts, time: held.call.invocation.time, id: held.call.invocation.event_id.as_ref() };
                     self.rules.correlator.feed(&set, *feed, &occurrence, || held.call.clone(), &mut fired);
                 }
             }
@@ -253,6 +254,7 @@ fn finding_of(
     if let Some((correlation, fired)) = fired {
         finding.onset = fired.onset.min(finding.time);
         finding.story_events = Some(fired.count);
+        finding.earlier = fired.ids.iter().filter(|id| finding.event_id.as_ref() != Some(id)).cloned().collect();
         finding = finding.with_number("count", fired.count as f64).with_number("window_seconds", correlation.timespan as f64);
     }
     finding

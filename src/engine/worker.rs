@@ -153,6 +153,18 @@ impl Worker {
         });
     }
 
+    /// An actor, and whether it is settled.
+    pub fn actor(&self, key: &ActorKey) -> Option<(&ActorState, bool)> {
+        self.actors.get(key)
+    }
+
+    /// What an actor does today is how things are from now on.
+    pub fn acknowledge(&mut self, key: &ActorKey) {
+        if let Some(actor) = self.actors.get_mut(key) {
+            actor.baseline.acknowledge();
+        }
+    }
+
     /// Actors that are settled.
     pub fn settled(&self) -> usize {
         self.actors.settled()

@@ -26,6 +26,9 @@ pub enum ActorKind {
 }
 
 impl ActorKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [Self::Person, Self::Session, Self::Role, Self::User, Self::Service, Self::Root, Self::Unknown];
+
     /// The kind as alerts write it.
     pub const fn label(self) -> &'static str {
         match self {
@@ -58,6 +61,13 @@ impl ActorKey {
     /// A key of `kind` with `name`.
     pub fn new(kind: ActorKind, name: impl Into<Arc<str>>) -> Self {
         Self { kind, name: name.into() }
+    }
+
+    /// The key that [`fmt::Display`] writes: `person:alice@example.com`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (kind, name) = text.split_once(':')?;
+        let kind = ActorKind::ALL.into_iter().find(|known| known.label() == kind)?;
+        Some(Self::new(kind, name))
     }
 
     /// A hash that is the same on every machine and in every version: it decides which worker owns the actor.

@@ -18,11 +18,14 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::event::Facts;
 use super::rules::{Correlation, CorrelationKind, RuleMatch, RuleSet, write_text};
+use crate::bedrock::EventId;
 use crate::hashed::ByHash;
 use crate::time::EventTime;
 
 /// Most occurrences of a group: beyond it the oldest go.
 const OCCURRENCES_MAX: usize = 4_096;
+/// Most events that are named when a correlation holds.
+const IDS_MAX: usize = 20;
 /// Most absences that wait for their time.
 const WAITING_MAX: usize = 100_000;
 
@@ -51,8 +54,8 @@ struct Group {
     rule: Arc<str>,
     /// The values that its events share.
     name: Box<str>,
-    /// By second and value: how often. The value is a hash, or the place of the rule.
-    occurrences: BTreeMap<(EventTime, u64), u32>,
+    /// By second and value. The value is a hash, or the place of the rule.
+    occurrences: BTreeMap<(EventTime, u64), Seen>,
     /// The newest occurrence.
     newest: EventTime,
     /// Of everything that is kept: occurrences by value, and all. What they do not reach, no window does.
@@ -69,6 +72,15 @@ struct Group {
     is_inside: bool,
     /// End of the last window that was told.
     told: Option<EventTime>,
+}
+
+/// What a group remembers of a second and a value.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Seen {
+    /// How often.
+    count: u32,
+    /// The first of these events.
+    id: Option<EventId>,
 }
 
 /// A first rule that has matched and waits for the second.
@@ -90,6 +102,8 @@ pub struct Fired<P> {
     pub count: u64,
     /// When it began.
     pub onset: EventTime,
+    /// Events that it was made of, the oldest first; not all where they are many.
+    pub ids: Vec<EventId>,
     /// What came with the event of an absence; it is long gone by now.
     pub payload: Option<P>,
 }
@@ -130,6 +144,8 @@ pub struct Occurrence<'a, F> {
     pub facts: &'a F,
     /// When it happened.
     pub time: EventTime,
+    /// CloudTrail's id of it.
+    pub id: Option<&'a EventId>,
 }
 
 impl<P: Clone> Correlator<P> {
@@ -164,7 +180,7 @@ impl<P: Clone> Correlator<P> {
             return;
         }
         if correlation.kind == CorrelationKind::Absence {
-            group.remember(time, value, false);
+            group.remember(occurrence, value, false);
             group.thin(correlation, time, value);
             group.drop_oldest();
             if place == 0 && self.waiting.len() < WAITING_MAX {
@@ -176,14 +192,15 @@ impl<P: Clone> Correlator<P> {
             return;
         }
         let (found, dropped) = match correlation.kind {
-            CorrelationKind::TemporalOrdered => group.sequence(correlation, time, value),
+            CorrelationKind::TemporalOrdered => group.sequence(correlation, occurrence, value),
             CorrelationKind::EventCount | CorrelationKind::ValueCount | CorrelationKind::Temporal | CorrelationKind::Absence => {
-                group.count(correlation, time, value)
+                group.count(correlation, occurrence, value)
             }
         };
         self.evicted += dropped;
         if let Some((onset, count)) = found {
-            out.push(Fired { correlation: number, group: group.name.clone(), count, onset, payload: None });
+            let (group, ids) = (group.name.clone(), group.ids(onset, onset.plus(correlation.timespan)));
+            out.push(Fired { correlation: number, group, count, onset, ids, payload: None });
         }
     }
 
@@ -225,7 +242,8 @@ impl<P: Clone> Correlator<P> {
             let is_told = group.told.is_some_and(|told| since.since(told) <= correlation.timespan);
             if !is_followed && !is_told {
                 group.told = Some(since);
-                out.push(Fired { correlation: number, group: group.name.clone(), count: 1, onset: since, payload: Some(payload) });
+                let (group, ids) = (group.name.clone(), group.ids(since, since));
+                out.push(Fired { correlation: number, group, count: 1, onset: since, ids, payload: Some(payload) });
             }
         }
         if watermark.since(self.last_sweep) >= 60 {
@@ -303,7 +321,7 @@ impl Group {
             (Some(first), Some(middle), None) if middle.1 == place && within(first, (time, place)) => middle,
             _ => return,
         };
-        if let Some(count) = self.occurrences.remove(&middle) {
+        if let Some(Seen { count, .. }) = self.occurrences.remove(&middle) {
             take(&mut self.kept, &mut self.kept_total, middle.1, count);
             if middle.0 >= self.live_from {
                 take(&mut self.live, &mut self.total, middle.1, count);
@@ -312,12 +330,16 @@ impl Group {
     }
 
     /// Notes an occurrence; `true` where the second had none of this value. Of values and rules one a second is enough.
-    fn remember(&mut self, time: EventTime, value: u64, counts: bool) -> bool {
+    fn remember(&mut self, occurrence: &Occurrence<'_, impl Facts>, value: u64, counts: bool) -> bool {
+        let time = occurrence.time;
         self.newest = self.newest.max(time);
-        let count = self.occurrences.entry((time, value)).or_default();
-        let is_new = *count == 0;
+        let seen = self.occurrences.entry((time, value)).or_default();
+        let is_new = seen.count == 0;
+        if is_new {
+            seen.id = occurrence.id.cloned();
+        }
         if is_new || counts {
-            *count = count.saturating_add(1);
+            seen.count = seen.count.saturating_add(1);
             *self.kept.entry(value).or_default() += 1;
             self.kept_total += 1;
         }
@@ -329,7 +351,7 @@ impl Group {
         if self.occurrences.len() <= OCCURRENCES_MAX {
             return 0;
         }
-        let Some(((time, value), count)) = self.occurrences.pop_first() else { return 0 };
+        let Some(((time, value), Seen { count, .. })) = self.occurrences.pop_first() else { return 0 };
         take(&mut self.kept, &mut self.kept_total, value, count);
         if time >= self.live_from {
             take(&mut self.live, &mut self.total, value, count);
@@ -338,16 +360,17 @@ impl Group {
     }
 
     /// Counts and values: onset and number where the group crosses into what is described, and occurrences dropped.
-    fn count(&mut self, correlation: &Correlation, time: EventTime, value: u64) -> (Option<(EventTime, u64)>, u64) {
+    fn count(&mut self, correlation: &Correlation, occurrence: &Occurrence<'_, impl Facts>, value: u64) -> (Option<(EventTime, u64)>, u64) {
+        let time = occurrence.time;
         let was_newest = time >= self.newest;
         let counts = correlation.kind == CorrelationKind::EventCount;
-        if !self.remember(time, value, counts) && !counts {
+        if !self.remember(occurrence, value, counts) && !counts {
             return (None, 0);
         }
         let from = self.newest.plus(-correlation.timespan);
         if from > self.live_from {
             // Seconds that have left the window.
-            for ((_, left), count) in self.occurrences.range((self.live_from, 0)..(from, 0)) {
+            for ((_, left), Seen { count, .. }) in self.occurrences.range((self.live_from, 0)..(from, 0)) {
                 take(&mut self.live, &mut self.total, *left, *count);
             }
             self.live_from = from;
@@ -380,10 +403,10 @@ impl Group {
         let (span, told) = (correlation.timespan, self.told);
         let (mut values, mut total) = (ByHash::<u64, u32>::default(), 0u64);
         let mut behind = self.occurrences.range((time.plus(-span), 0)..).peekable();
-        for ((end, value), count) in self.occurrences.range((time.plus(-span), 0)..=(time.plus(span), u64::MAX)) {
+        for ((end, value), Seen { count, .. }) in self.occurrences.range((time.plus(-span), 0)..=(time.plus(span), u64::MAX)) {
             *values.entry(*value).or_default() += count;
             total += u64::from(*count);
-            while let Some(((_, left), count)) = behind.next_if(|((at, _), _)| *at < end.plus(-span)) {
+            while let Some(((_, left), Seen { count, .. })) = behind.next_if(|((at, _), _)| *at < end.plus(-span)) {
                 take(&mut values, &mut total, *left, *count);
             }
             let number = if counts { total } else { values.len() as u64 };
@@ -397,14 +420,25 @@ impl Group {
         None
     }
 
+    /// The first events of a window, as far as they are remembered.
+    fn ids(&self, from: EventTime, until: EventTime) -> Vec<EventId> {
+        self.occurrences.range((from, 0)..=(until, u64::MAX)).filter_map(|(_, seen)| seen.id.clone()).take(IDS_MAX).collect()
+    }
+
     fn first_of(&self, from: EventTime) -> EventTime {
         self.occurrences.range((from, 0)..).next().map_or(self.newest, |((time, _), _)| *time)
     }
 
     /// Sequences: the start of one that is complete now, and occurrences dropped.
-    fn sequence(&mut self, correlation: &Correlation, time: EventTime, place: u64) -> (Option<(EventTime, u64)>, u64) {
+    fn sequence(
+        &mut self,
+        correlation: &Correlation,
+        occurrence: &Occurrence<'_, impl Facts>,
+        place: u64,
+    ) -> (Option<(EventTime, u64)>, u64) {
+        let time = occurrence.time;
         let is_in_order = self.occurrences.is_empty() || time > self.newest;
-        if !self.remember(time, place, false) {
+        if !self.remember(occurrence, place, false) {
             return (None, 0);
         }
         self.thin(correlation, time, place);

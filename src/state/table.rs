@@ -35,6 +35,11 @@ impl<K: Eq + Hash + Clone, V: Stamped> Table<K, V> {
         self.values.get_mut(key)
     }
 
+    /// The value of `key`, only to be looked at.
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.values.get(key)
+    }
+
     /// The value of `key`, made by `make` where there is none; the least recently used value goes where there is no room.
     pub fn get_or_insert_with(&mut self, key: &K, make: impl FnOnce() -> V) -> &mut V {
         if !self.values.contains_key(key) {
@@ -133,6 +138,11 @@ impl<K: Eq + Hash + Clone, V: Stamped> Probation<K, V> {
     /// The value of `key`.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         self.settled.get_mut(key).or_else(|| self.newcomers.get_mut(key))
+    }
+
+    /// The value of `key`, and whether it is settled.
+    pub fn get(&self, key: &K) -> Option<(&V, bool)> {
+        self.settled.get(key).map(|value| (value, true)).or_else(|| self.newcomers.get(key).map(|value| (value, false)))
     }
 
     /// Puts back a value that a snapshot kept.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::View;
 use crate::alerting::Silence;
+use crate::alerting::acknowledged::Acknowledgement;
 use crate::policy::{Matrix, PolicyBook};
 use crate::state::AccessRow;
 
@@ -169,6 +170,32 @@ pub(super) fn silence(silence: &Silence) -> String {
 /// `/api/v1/silences`: those that have not ended, the next to end first.
 pub(super) fn silences(view: &View) -> String {
     json(&serde_json::json!({"silences": view.silences.iter().map(SilenceLine::of).collect::<Vec<_>>()}))
+}
+
+#[derive(Serialize)]
+struct AcknowledgementLine<'a> {
+    incident_id: String,
+    author: &'a str,
+    remark: &'a str,
+    at: String,
+    usual: bool,
+}
+
+impl<'a> AcknowledgementLine<'a> {
+    fn of(said: &'a Acknowledgement) -> Self {
+        let Acknowledgement { incident, author, remark, at, is_usual } = said;
+        Self { incident_id: incident.to_string(), author, remark, at: at.to_string(), usual: *is_usual }
+    }
+}
+
+/// One acknowledgement.
+pub(super) fn acknowledgement(said: &Acknowledgement) -> String {
+    json(&AcknowledgementLine::of(said))
+}
+
+/// `/api/v1/acknowledgements`: the open incidents that somebody has in hand.
+pub(super) fn acknowledgements(view: &View) -> String {
+    json(&serde_json::json!({"acknowledgements": view.acknowledged.iter().map(AcknowledgementLine::of).collect::<Vec<_>>()}))
 }
 
 /// What went wrong.

@@ -9,9 +9,13 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use super::control::{Asked, Command, Control, Refused};
+use super::control::{Asked, Command, Control, Refused, Taken};
+use crate::alerting::acknowledged::{AcknowledgeError, Acknowledgement};
 use crate::alerting::{Scope, Silence, SilenceError};
+use crate::bedrock::EventId;
+use crate::engine::portrait::Portrait;
 use crate::finding::Digest128;
+use crate::identity::ActorKey;
 use crate::time::HOUR;
 
 /// How long the daemon may take: it answers between two deliveries.
@@ -25,7 +29,8 @@ pub(super) enum Failed {
     Refused(Refused),
     Malformed(String),
     Silence(SilenceError),
-    Unknown,
+    Acknowledgement(AcknowledgeError),
+    Unknown(&'static str),
     Busy,
 }
 
@@ -34,8 +39,10 @@ impl Failed {
         match self {
             Self::Refused(Refused::WrongToken) => StatusCode::UNAUTHORIZED,
             Self::Refused(_) => StatusCode::FORBIDDEN,
-            Self::Malformed(_) | Self::Silence(_) => StatusCode::BAD_REQUEST,
-            Self::Unknown => StatusCode::NOT_FOUND,
+            Self::Malformed(_) | Self::Silence(_) | Self::Acknowledgement(AcknowledgeError::NoAuthor | AcknowledgeError::LongText) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Unknown(_) | Self::Acknowledgement(AcknowledgeError::NotOpen) => StatusCode::NOT_FOUND,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -45,7 +52,8 @@ impl Failed {
             Self::Refused(refused) => refused.text().to_owned(),
             Self::Malformed(why) => format!("the request is not understood: {why}"),
             Self::Silence(error) => format!("this silence cannot be: {error}"),
-            Self::Unknown => "there is no such silence; it may have ended".to_owned(),
+            Self::Acknowledgement(error) => error.to_string(),
+            Self::Unknown(what) => (*what).to_owned(),
             Self::Busy => "geophone does not answer; try again".to_owned(),
         }
     }
@@ -95,8 +103,61 @@ pub(super) async fn lift(control: &Control, headers: &HeaderMap, body: Option<&[
         None => None,
     };
     admit(control, headers, token.as_deref()).await?;
-    let id = Digest128::parse(id).ok_or(Failed::Unknown)?;
-    if ask(control, |reply| Command::Lift { id, reply }).await? { Ok(()) } else { Err(Failed::Unknown) }
+    let unknown = Failed::Unknown("there is no such silence; it may have ended");
+    let Some(id) = Digest128::parse(id) else { return Err(unknown) };
+    if ask(control, |reply| Command::Lift { id, reply }).await? { Ok(()) } else { Err(unknown) }
+}
+
+/// An acknowledgement as a program says it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    author: String,
+    #[serde(default)]
+    remark: String,
+    #[serde(default)]
+    usual: bool,
+}
+
+/// Notes who has an incident in hand, as a program says it.
+pub(super) async fn acknowledge_by_json(control: &Control, headers: &HeaderMap, id: &str, body: &[u8]) -> Result<Acknowledgement, Failed> {
+    admit(control, headers, None).await?;
+    let said: Said = serde_json::from_slice(body).map_err(|error| Failed::Malformed(error.to_string()))?;
+    acknowledge(control, id, said).await
+}
+
+/// Notes who has an incident in hand, as a form says it.
+pub(super) async fn acknowledge_by_form(control: &Control, headers: &HeaderMap, id: &str, body: &[u8]) -> Result<Acknowledgement, Failed> {
+    let mut form = form(body).await?;
+    admit(control, headers, form.remove("token").as_deref()).await?;
+    let usual = form.contains_key("usual");
+    let mut take = |name: &str| form.remove(name).unwrap_or_default();
+    acknowledge(control, id, Said { author: take("author"), remark: take("remark"), usual }).await
+}
+
+async fn acknowledge(control: &Control, id: &str, said: Said) -> Result<Acknowledgement, Failed> {
+    let incident = Digest128::parse(id).ok_or(Failed::Acknowledgement(AcknowledgeError::NotOpen))?;
+    let taken = Taken { incident, author: said.author, remark: said.remark, is_usual: said.usual };
+    ask(control, |reply| Command::Acknowledge { taken, reply }).await?.map_err(Failed::Acknowledgement)
+}
+
+/// What is known about an actor.
+pub(super) async fn portrait(control: &Control, key: &str) -> Result<Box<Portrait>, Failed> {
+    let key =
+        ActorKey::parse(key).ok_or_else(|| Failed::Malformed("an actor is written as kind:name, person:alice@example.com".to_owned()))?;
+    let portrait = ask(control, |reply| Command::Portrait { key, reply }).await?;
+    portrait.ok_or(Failed::Unknown(
+        "nobody of this name is known; a call counts when it is settled whose it is, so one that waits for its STS record does not yet",
+    ))
+}
+
+/// The record of an event.
+pub(super) async fn event(control: &Control, id: &str) -> Result<serde_json::Value, Failed> {
+    const UNKNOWN: Failed = Failed::Unknown(
+        "the record is not kept here: it belongs to no alert, is of before the last start, or newer ones took its place; CloudTrail has it",
+    );
+    let id = EventId::parse(id).ok_or(UNKNOWN)?;
+    ask(control, |reply| Command::Event { id, reply }).await?.ok_or(UNKNOWN)
 }
 
 async fn silence(control: &Control, asked: Asked) -> Result<Silence, Failed> {

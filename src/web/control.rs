@@ -4,8 +4,12 @@ use axum::http::{HeaderMap, header};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::alerting::acknowledged::{AcknowledgeError, Acknowledgement};
 use crate::alerting::{Scope, Silence, SilenceError};
+use crate::bedrock::EventId;
+use crate::engine::portrait::Portrait;
 use crate::finding::Digest128;
+use crate::identity::ActorKey;
 
 /// A silence as it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +24,43 @@ pub struct Asked {
     pub seconds: i64,
 }
 
-/// What the daemon is asked to do. Each is answered.
+/// Who has an incident in hand, as they say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The incident.
+    pub incident: Digest128,
+    /// Who has it.
+    pub author: String,
+    /// What they say about it; may be empty.
+    pub remark: String,
+    /// Whether what happened is how things are from now on.
+    pub is_usual: bool,
+}
+
+/// What the daemon is asked. Each is answered.
 #[derive(Debug)]
 pub enum Command {
+    /// Note who has an incident in hand.
+    Acknowledge {
+        /// Which, and who.
+        taken: Taken,
+        /// What was noted, or why it cannot be.
+        reply: oneshot::Sender<Result<Acknowledgement, AcknowledgeError>>,
+    },
+    /// Show an actor.
+    Portrait {
+        /// Which.
+        key: ActorKey,
+        /// What is known about it.
+        reply: oneshot::Sender<Option<Box<Portrait>>>,
+    },
+    /// Show the record of an event.
+    Event {
+        /// Which.
+        id: EventId,
+        /// The record without secrets.
+        reply: oneshot::Sender<Option<serde_json::Value>>,
+    },
     /// Silence something.
     Silence {
         /// What, why and for how long.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use super::View;
 use super::pages::thousands;
-use crate::alerting::message::{Links, clean, facts, next_steps};
+use crate::alerting::acknowledged::Acknowledgement;
+use crate::alerting::message::{Links, clean, facts, next_steps, told};
 use crate::alerting::{Alert, Silence};
 use crate::finding::Digest128;
+use crate::identity::ActorKind;
 
 /// An incident in a list.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub(super) struct IncidentRow {
     pub onset: String,
     pub last_event: String,
     pub is_silenced: bool,
+    /// Who has it in hand.
+    pub taken: Option<String>,
 }
 
 /// One alert of an incident.
@@ -38,6 +42,9 @@ pub(super) struct Step {
     pub plot: String,
     pub plot_label: String,
     pub facts: Vec<(&'static str, String)>,
+    pub event_ids: Vec<String>,
+    pub more_events: u64,
+    pub as_text: String,
 }
 
 /// The first `most` incidents, the most severe and latest first, and how many there are.
@@ -55,6 +62,31 @@ pub(super) fn incidents(view: &View, most: usize) -> (Vec<IncidentRow>, usize) {
     // Only what is shown is put into words.
     let rows = all.iter().take(most).filter_map(|(_, alerts)| row(alerts, view)).collect();
     (rows, all.len())
+}
+
+/// The open incidents with an alert that is `concerned`, at most fifty.
+pub(super) fn rows_of(view: &View, concerned: impl Fn(&Alert) -> bool) -> Vec<IncidentRow> {
+    const MOST: usize = 50;
+    let mut ids: Vec<Digest128> = view.alerts.iter().filter(|alert| concerned(alert)).map(|alert| alert.incident_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into_iter().take(MOST).filter_map(|id| row(&alerts_of(view, id), view)).collect()
+}
+
+fn taken(said: &Acknowledgement) -> String {
+    let remark = if said.remark.is_empty() { String::new() } else { format!(": {}", said.remark) };
+    let usual = if said.is_usual { ", as usual from now on" } else { "" };
+    clean(&format!("in hand of {} since {}{usual}{remark}", said.author, said.at))
+}
+
+/// The actors of an incident: keys as their page is asked for, and names.
+pub(super) fn actors(alerts: &[&Alert]) -> Vec<(String, String)> {
+    let is_one = |alert: &&&Alert| alert.who.actor.kind != ActorKind::Unknown;
+    let mut all: Vec<(String, String)> =
+        alerts.iter().filter(is_one).map(|alert| (alert.who.actor.to_string(), clean(&alert.who.actor.name))).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// The alerts of an incident in the order in which they began; those of other incidents that it is linked to as well.
@@ -88,6 +120,7 @@ pub(super) fn row(alerts: &[&Alert], view: &View) -> Option<IncidentRow> {
         count: format!("{}, {}", said(alerts.len() as u64, "alert"), said(events, "event")),
         onset: onset.to_string(),
         last_event: alerts.iter().map(|alert| alert.last_event).max()?.to_string(),
+        taken: view.acknowledged.iter().find(|said| said.incident == worst.incident_id).map(taken),
         is_silenced: alerts.iter().all(|alert| is_silenced(alert, view)),
     })
 }
@@ -108,7 +141,10 @@ pub(super) fn steps(alerts: &[&Alert]) -> Vec<Step> {
             explanation: clean(&alert.explanation),
             plot,
             plot_label,
-            facts: facts(alert).into_iter().filter(|(name, _)| *name != "History").collect(),
+            facts: facts(alert).into_iter().filter(|(name, _)| !matches!(*name, "History" | "Events")).collect(),
+            event_ids: alert.event_ids.iter().map(|id| clean(&id.to_string())).collect(),
+            more_events: alert.event_count.saturating_sub(alert.event_ids.len() as u64),
+            as_text: serde_json::from_str(&alert.to_ndjson()).map(|line| told(&[line])).unwrap_or_default(),
         }
     };
     alerts.iter().map(step).collect()

@@ -7,7 +7,7 @@ use askama::Template;
 
 use super::View;
 use super::api::{self, MatrixCell};
-use super::incidents::{IncidentRow, Step, alerts_of, choices, incidents, row, runbooks, steps, to_do};
+use super::incidents::{IncidentRow, Step, actors, alerts_of, choices, incidents, row, runbooks, steps, to_do};
 use crate::alerting::Silence;
 use crate::alerting::message::{Links, clean};
 use crate::finding::Digest128;
@@ -41,6 +41,8 @@ struct Incident {
     to_do: Vec<String>,
     runbooks: Vec<(String, String)>,
     choices: Vec<(&'static str, String, bool)>,
+    /// Its actors: key and name.
+    actors: Vec<(String, String)>,
     can_change: bool,
 }
 
@@ -101,6 +103,7 @@ pub(super) fn overview(view: &View) -> String {
         tiles: vec![
             ("incidents", open.to_string()),
             ("events", thousands(view.events)),
+            ("events a second", format!("{:.1}", view.rate)),
             ("Bedrock calls", thousands(view.invocations)),
             ("actors", thousands(view.gauges.tables.actors as u64)),
             ("calls waiting for STS", thousands(view.gauges.held as u64)),
@@ -116,6 +119,22 @@ pub(super) fn overview(view: &View) -> String {
     html(&page)
 }
 
+#[derive(Template)]
+#[template(path = "event.html")]
+struct Event<'a> {
+    here: &'static str,
+    id: &'a str,
+    record: String,
+}
+
+/// The record of an event.
+pub(super) fn event(id: &str, record: &serde_json::Value) -> String {
+    // Every value is a text, a number or a list of those: nothing that JSON cannot say.
+    let record = serde_json::to_string_pretty(record).unwrap_or_default();
+    let record = record.lines().map(|line| clean(line) + "\n").collect();
+    html(&Event { here: "incidents", id: &clean(id), record })
+}
+
 /// One incident; `None` where none of this id is open.
 pub(super) fn incident(view: &View, id: Digest128, links: &Links, can_change: bool) -> Option<String> {
     let alerts = alerts_of(view, id);
@@ -126,6 +145,7 @@ pub(super) fn incident(view: &View, id: Digest128, links: &Links, can_change: bo
         to_do: to_do(&alerts),
         runbooks: runbooks(&alerts, links),
         choices: choices(&alerts),
+        actors: actors(&alerts),
         can_change,
     };
     Some(html(&page))
@@ -193,7 +213,7 @@ pub(super) fn message(title: &str, text: &str) -> String {
     html(&Plain { here: "", title, text })
 }
 
-fn html(page: &impl Template) -> String {
+pub(super) fn html(page: &impl Template) -> String {
     // Strings and numbers: nothing in the templates can fail.
     page.render().unwrap_or_default()
 }

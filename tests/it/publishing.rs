@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use geophone::alerting::message::{Form, Links, Message, render};
 use geophone::alerting::{Alert, Status};
+use geophone::finding::Digest128;
 use geophone::sns::{Outgoing, Published, RetryClass, publish};
 use geophone_company::wire;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::support::queue::Queue;
 use crate::support::records::{denied, key};
 use crate::support::sns::{Act, Call, Closed, Fault, Received, Sns, TOPIC, client};
 use crate::support::story;
@@ -41,7 +43,7 @@ impl Publisher {
     async fn settle_of(&mut self, incidents: u64, messages: Vec<Message>) -> Vec<Published> {
         let (count, mut settled, mut told) = (messages.len(), 0, Vec::new());
         for (sequence, message) in (0..).zip(messages) {
-            self.outgoing.send(Outgoing { sequence, incident: incident(sequence % incidents), message }).expect("the task lives");
+            self.outgoing.send(outgoing(sequence, incident(sequence % incidents), message)).expect("the task lives");
         }
         while settled < count {
             let next = tokio::time::timeout(DEADLINE, self.results.recv()).await;
@@ -104,6 +106,71 @@ async fn failures_of_the_service_are_waited_out() {
     assert_eq!(survives(1, 503, "ServiceUnavailable").await, [RetryClass::Network; 1]);
 }
 
+/// Ten minutes of throttling and an hour without SNS, in a time that does not have to be waited for: while messages keep
+/// coming, nothing is lost, overtaken or sent twice, and the service is not hammered.
+async fn outlasts(outage: Duration, status: u16, code: &'static str) -> (usize, Duration) {
+    const EVERY: Duration = Duration::from_secs(6);
+    let start = tokio::time::Instant::now();
+    let sns = Sns::scripted(move |_| if start.elapsed() < outage { Act::Refuse(status, code) } else { Act::Accept });
+    let mut publisher = Publisher::start(client(&sns.endpoint), TOPIC);
+    let count = (outage.as_secs() / EVERY.as_secs()) as usize;
+    for (sequence, message) in (0..).zip(messages(count)) {
+        publisher.outgoing.send(outgoing(sequence, incident(sequence % 7), message)).expect("the task lives");
+        tokio::time::sleep(EVERY).await;
+    }
+    let mut settled = Vec::new();
+    while settled.len() < count {
+        match publisher.results.recv().await.expect("the task lives").1 {
+            Published::Sent { sequence, .. } => settled.push(sequence),
+            Published::Retrying { retry_in, .. } => assert!(retry_in <= Duration::from_secs(30), "{retry_in:?}"),
+            Published::Refused { .. } => panic!("given up"),
+        }
+    }
+    let received = bodies(&sns.received());
+    assert_eq!(received.len(), count, "nothing twice");
+    for incident in 0..7 {
+        let of_incident: Vec<String> = in_order(count).into_iter().skip(incident).step_by(7).collect();
+        let heard: Vec<String> = received.iter().filter(|body| of_incident.contains(body)).cloned().collect();
+        assert_eq!(heard, of_incident, "incident {incident}");
+    }
+    (sns.calls("PublishBatch") - count.div_ceil(10), start.elapsed() - outage)
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_minutes_of_throttling_are_outlasted() {
+    let (refused, late) = outlasts(Duration::from_secs(600), 400, "Throttling").await;
+    assert!((20..200).contains(&refused) && late < Duration::from_secs(60), "{refused} calls, {late:?} after the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_without_sns_is_outlasted() {
+    let (refused, late) = outlasts(Duration::from_secs(3_600), 503, "ServiceUnavailable").await;
+    assert!((120..900).contains(&refused) && late < Duration::from_secs(60), "{refused} calls, {late:?} after the end");
+}
+
+/// A FIFO topic of a real server: a queue gets each incident in its order, and what is sent again after a crash only once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fifo_topic_keeps_the_order_of_an_incident_and_drops_what_comes_again() {
+    let Some(ministack) = Server::ministack().await else { return };
+    let sns = client(&format!("http://{}", ministack.address));
+    let queue = Queue::create(&ministack.address, "on-call.fifo").await;
+    let created = sns.create_topic().name("on-call.fifo").attributes("FifoTopic", "true").send().await.expect("created");
+    let topic = created.topic_arn.expect("an ARN");
+    let subscribe = sns.subscribe().topic_arn(&topic).protocol("sqs").endpoint(&queue.arn).attributes("RawMessageDelivery", "true");
+    subscribe.send().await.expect("subscribed");
+    let told = Publisher::start(sns.clone(), &topic).settle_of(3, messages(24)).await;
+    assert!(told.iter().all(|result| matches!(result, Published::Sent { .. })), "{told:?}");
+    let again = Publisher::start(sns, &topic).settle_of(3, messages(24)).await;
+    assert_eq!(again.len(), 24);
+    let heard = queue.receive(24).await;
+    assert_eq!(heard.len(), 24, "each once: {heard:?}");
+    for incident in 0..3 {
+        let of_incident: Vec<String> = in_order(24).into_iter().skip(incident).step_by(3).collect();
+        let in_queue: Vec<String> = heard.iter().filter(|body| of_incident.contains(body)).cloned().collect();
+        assert_eq!(in_queue, of_incident);
+    }
+}
+
 /// A lost permission is somebody's to give back, and a clock somebody's to set; no alert is thrown away for it, nor for a
 /// code that nobody has heard of.
 #[tokio::test]
@@ -132,7 +199,7 @@ async fn what_somebody_must_cure_is_tried_again_until_it_is_cured() {
 async fn a_refused_connection_is_tried_again_until_somebody_listens() {
     let closed = Closed::reserve();
     let mut publisher = Publisher::start(client(&closed.endpoint), TOPIC);
-    publisher.outgoing.send(Outgoing { sequence: 99, incident: incident(99), message: messages(1).remove(0) }).expect("the task lives");
+    publisher.outgoing.send(outgoing(99, incident(99), messages(1).remove(0))).expect("the task lives");
     let (topic, first) = publisher.results.recv().await.expect("the task lives");
     assert!(matches!(first, Published::Retrying { class: RetryClass::Network, .. }) && topic == TOPIC, "{first:?}");
     let sns = closed.open(|_| Act::Accept);
@@ -290,19 +357,23 @@ async fn a_topic_that_is_made_late_gets_what_waited_for_it() {
     // MiniStack's account.
     let topic = "arn:aws:sns:us-east-1:000000000000:late";
     let mut publisher = Publisher::start(sns.clone(), topic);
-    publisher.outgoing.send(Outgoing { sequence: 0, incident: incident(0), message: messages(1).remove(0) }).expect("the task lives");
+    publisher.outgoing.send(outgoing(0, incident(0), messages(1).remove(0))).expect("the task lives");
     let (_, first) = publisher.results.recv().await.expect("the task lives");
     assert!(matches!(first, Published::Retrying { class: RetryClass::Permission, .. }), "{first:?}");
     let created = sns.create_topic().name("late").send().await.expect("created");
     assert_eq!(created.topic_arn(), Some(topic));
     subscriber.subscribe(&sns, topic, &ministack.address).await;
     // A try may have come between making and subscribing; the second message certainly comes after.
-    publisher.outgoing.send(Outgoing { sequence: 1, incident: incident(1), message: messages(2).remove(1) }).expect("the task lives");
+    publisher.outgoing.send(outgoing(1, incident(1), messages(2).remove(1))).expect("the task lives");
     let notifications = subscriber.until("message 1").await;
     assert!(notifications.iter().all(|notification| notification["TopicArn"] == topic));
 }
 
+fn outgoing(sequence: u64, incident: Digest128, message: Message) -> Outgoing {
+    Outgoing { sequence, incident, key: Digest128::of(&[b"key", &sequence.to_le_bytes()]), message }
+}
+
 /// An incident of its own for every message.
-fn incident(sequence: u64) -> geophone::finding::Digest128 {
-    geophone::finding::Digest128::of(&[&sequence.to_le_bytes()])
+fn incident(sequence: u64) -> Digest128 {
+    Digest128::of(&[&sequence.to_le_bytes()])
 }

@@ -386,7 +386,7 @@ proptest::proptest! {
             let fields = [("awsRegion".to_owned(), Value::String(format!("r{value}")))].into_iter().collect();
             let found = geophone::sigma::RuleMatch { rule: "r0".into(), fields, is_open: false };
             let place = if kind.starts_with("temporal") { *value as u32 } else { 0 };
-            let occurrence = Occurrence { found: &found, facts: &facts, time: EventTime::from_unix(*time) };
+            let occurrence = Occurrence { found: &found, facts: &facts, time: EventTime::from_unix(*time), id: None };
             correlator.feed(&set, (0, place), &occurrence, || (), &mut fired);
         }
         proptest::prop_assert_eq!(!fired.is_empty(), holds(kind, &events, 60), "{:?}", events);

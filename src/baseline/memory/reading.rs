@@ -5,9 +5,10 @@ use crate::baseline::calibration::DayScore;
 use crate::baseline::channel::{Class, TAILS};
 use crate::baseline::habits::{DIMENSIONS, NewDays};
 use crate::baseline::peers::PeerView;
-use crate::baseline::profile::Lesson;
+use crate::baseline::profile::{BUCKETS_A_DAY, Lesson};
 use crate::baseline::tail::Tail;
 use crate::stats::ring::BUCKET;
+use crate::time::HOUR;
 
 /// What a moment was compared with, for the sentence.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -39,6 +40,18 @@ impl Baseline {
             busiest_hour: self.busiest.iter().map(|calls| calls.get() as u32).max().unwrap_or(0),
             days: model.days,
         }
+    }
+
+    /// Calls by hour of `day`, where it is not learned yet.
+    pub fn hours(&self, day: i64) -> Option<[u32; 24]> {
+        let open = [Some(&self.today), self.yesterday.as_deref()].into_iter().flatten();
+        open.into_iter().find(|open| open.day() == day).map(|open| open.hours)
+    }
+
+    /// Calls expected in each hour of `day`.
+    pub fn expected_hours(&self, day: i64, peers: &PeerView) -> [f64; 24] {
+        let first = day * BUCKETS_A_DAY;
+        std::array::from_fn(|hour| self.model.profile.expected_hour(first + hour as i64 * (HOUR / BUCKET), self.model.days, peers))
     }
 
     /// Busiest hour of each of the last 28 learned days, the oldest first.

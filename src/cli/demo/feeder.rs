@@ -12,6 +12,7 @@ use indicatif::ProgressBar;
 
 use super::script::{self, Truth};
 use super::{HISTORY_DAYS, LIVE_FROM, LIVE_HOURS, STREAM};
+use crate::cli::output;
 use crate::cli::{Exit, Failure};
 use crate::clock::Clock;
 use crate::sns::describe;
@@ -69,7 +70,7 @@ pub(super) async fn feed(
             }
             fed += due.len() as u64;
             put(&client, due).await?;
-            show(&status, &web, &clock);
+            status.set_message(output::status(&web.view()));
             if events.peek().is_none() && now >= to {
                 break;
             }
@@ -84,18 +85,6 @@ pub(super) async fn feed(
         tokio::time::sleep(STEP).await;
     }
     Ok(truth)
-}
-
-fn show(status: &ProgressBar, web: &Web, clock: &Clock) {
-    let view = web.view();
-    status.set_message(format!(
-        "{}   {} events   {} Bedrock calls   {} alerts open   {} calls waiting for their STS record",
-        clock.now().0,
-        view.events,
-        view.invocations,
-        view.gauges.open_alerts,
-        view.gauges.held
-    ));
 }
 
 /// Half of the company's accounts go through EventBridge, half through a CloudWatch Logs subscription: whoever is whose

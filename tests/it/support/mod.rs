@@ -5,6 +5,7 @@ pub mod http;
 pub mod kinesis;
 pub mod policy_cases;
 pub mod program;
+pub mod queue;
 pub mod records;
 pub mod sns;
 pub mod schema;
