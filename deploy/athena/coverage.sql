@@ -15,10 +15,11 @@ seen AS (
   WHERE day >= replace(?, '-', '/')
     AND day <= replace(?, '-', '/')
 ),
+-- Athena's sequences end at 10,000 values.
 days AS (
   SELECT date_format(d, '%Y/%m/%d') AS day
   FROM (VALUES 1) AS one (n)
-  CROSS JOIN UNNEST(sequence(DATE '2020-01-01', DATE '2049-12-31', INTERVAL '1' DAY)) AS t (d)
+  CROSS JOIN UNNEST(sequence(DATE '2020-01-01', DATE '2045-12-31', INTERVAL '1' DAY)) AS t (d)
   WHERE date_format(d, '%Y-%m-%d') >= ?
     AND date_format(d, '%Y-%m-%d') <= ?
 ),

@@ -24,7 +24,6 @@ DAYS = 40
 DAY = 86_400
 # The region and day in which the trail of one account wrote no file: what coverage.sql is to find.
 GAP = (ACCOUNTS[2], "us-west-2", FIRST_DAY + datetime.timedelta(days=17))
-FILES_A_DAY = 4
 CALLS_A_SESSION = 7
 NOISE_A_SESSION = 13
 COLUMNS = "time event_id department person model operation outcome error_code region account source_ip access_key_id".split()
@@ -37,10 +36,10 @@ def midnight(day):
 
 
 class Trail:
-    """Files of one account, region and quarter of a day, by when their records were delivered."""
+    """Files of one account, region and part of a day, by when their records were delivered."""
 
-    def __init__(self, folder, rng):
-        self.folder, self.rng, self.written, self.bytes, self.files = folder, rng, 0, 0, 0
+    def __init__(self, folder, rng, files_a_day):
+        self.folder, self.rng, self.files_a_day, self.written, self.bytes, self.files = folder, rng, files_a_day, 0, 0, 0
         self.days = defaultdict(lambda: defaultdict(list))
 
     def put(self, time, account, region, text):
@@ -57,15 +56,15 @@ class Trail:
             # What would have stood in the gap comes a day later: a trail that was stopped and caught up.
             day += 1
         if day < DAYS:
-            self.days[day][account, region, second * FILES_A_DAY // DAY].append((time, text))
+            self.days[day][account, region, second * self.files_a_day // DAY].append((time, text))
 
     def flush(self, day):
-        for (account, region, quarter), records in sorted(self.days.pop(day, {}).items()):
+        for (account, region, part), records in sorted(self.days.pop(day, {}).items()):
             records.sort(key=lambda pair: pair[0])
             date = FIRST_DAY + datetime.timedelta(days=day)
             folder = self.folder / f"AWSLogs/{account}/CloudTrail/{region}/{date:%Y/%m/%d}"
             folder.mkdir(parents=True, exist_ok=True)
-            name = f"{account}_CloudTrail_{region}_{date:%Y%m%d}T{quarter * 24 // FILES_A_DAY:02}00Z_{self.rng.getrandbits(64):016x}.json.gz"
+            name = f"{account}_CloudTrail_{region}_{date:%Y%m%d}T{part * 24 // self.files_a_day:02}00Z_{self.rng.getrandbits(64):016x}.json.gz"
             packed = gzip.compress(f'{{"Records":[{",".join(text for _, text in records)}]}}'.encode(), 1, mtime=0)
             (folder / name).write_bytes(packed)
             self.written += len(records)
@@ -100,7 +99,8 @@ class Noise:
 
 def generate(folder, events, seed):
     rng = random.Random(seed)
-    ids, trail = Ids(rng), Trail(folder, rng)
+    # CloudTrail writes a file in five minutes; what matters here is that a day has several, and that few are tiny.
+    ids, trail = Ids(rng), Trail(folder, rng, 1 if events < 100_000 else 4)
     truth = []
     end = (DAYS - 1) * DAY  # so that what is delivered late still has a file
     sessions = Sessions(rng, ids, trail.put, midnight)

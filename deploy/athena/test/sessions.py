@@ -50,7 +50,7 @@ class Sessions:
         self.user_keys = {}
         self.kinds = (
             [self.cognito] * 24 + [self.saml] * 16 + [self.identity_center] * 12 + [self.assumed] * 10 + [self.chained] * 18
-            + [self.federated] * 2 + [self.session_token, self.unseen, self.unseen, self.user, self.user, self.bearer, self.service]
+            + [self.federated] * 2 + [self.session_token, self.unseen, self.unseen, self.cognito_unseen, self.user, self.user, self.bearer, self.service]
             + [self.instance] * 4 + [self.function] * 2 + [self.untagged] * 2
         )
 
@@ -121,6 +121,11 @@ class Sessions:
                 self.ids.uuid(), self.at(begin), "cognito-identity.amazonaws.com", "GetCredentialsForIdentity", link.account, "us-east-1",
                 '{"type":"Unknown"}', asked=json.dumps({"identityId": who["cognito"]}), answered=answered, category="Data"))
         return self.call_session(who, link, begin, HOUR, department=who["department"], person=person)
+
+    def cognito_unseen(self, who, begin):
+        """Issued where nobody looked; many calls of such sessions name the identity all the same."""
+        link, person = self.sign_in(who, begin, "cognito", seen=False)
+        return self.call_session(who, link, begin, HOUR, person=person)
 
     def saml(self, who, begin):
         kind = self.rng.choice(("persistent", "transient"))
