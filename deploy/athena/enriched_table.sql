@@ -2,6 +2,7 @@
 --
 -- Put in your own: bucket (twice), departments, and the first day. List every value of the department tag, and `unknown`,
 -- under which calls of no known department lie: a department that is not in the list is not read.
+-- A broken line fails the query: an auditor must not be given fewer rows without a word.
 CREATE EXTERNAL TABLE invocations_enriched (
   time string,
   event_id string,
@@ -26,7 +27,6 @@ PARTITIONED BY (
   `date` string
 )
 ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'
-WITH SERDEPROPERTIES ('ignore.malformed.json' = 'true')
 STORED AS TEXTFILE
 LOCATION 's3://YOUR-ARCHIVE-BUCKET/invocations/'
 TBLPROPERTIES (

@@ -24,6 +24,8 @@ records AS (
     eventid, eventtime, eventname, awsregion, sourceipaddress, useridentity, requestparameters, responseelements, resources,
     coalesce(errorcode, '') AS error_code,
     coalesce(errormessage, '') AS error_message,
+    coalesce(lower(json_extract_scalar(requestparameters, '$.callWithBearerToken')), '') = 'true'
+      OR coalesce(lower(json_extract_scalar(additionaleventdata, '$.callWithBearerToken')), '') = 'true' AS with_bearer_token,
     coalesce(nullif(recipientaccountid, ''), useridentity.accountid, '') AS account_id
   FROM cloudtrail
   WHERE day >= date_format(CAST(substr(?, 1, 10) AS DATE) - INTERVAL '2' DAY, '%Y/%m/%d')
@@ -132,6 +134,7 @@ facts AS (
 tagged AS (
   SELECT
     f.*,
+    coalesce(nullif(access_key, ''), event_key) AS session_key,
     coalesce(
       element_at(asserted_tags, element_at(filter(map_keys(asserted_tags), k -> lower(k) = department_tag), 1)),
       element_at(element_at(filter(asked_tags, t -> lower(element_at(t, 'key')) = department_tag), 1), 'value'),
@@ -147,46 +150,56 @@ step_1 AS (
   SELECT
     t.*,
     CAST(ROW(
-      coalesce(min(subject) OVER w, min(source_identity) OVER w, min(cognito_identity) OVER w, min(asserted_name) OVER w),
-      min(own_tag) OVER w,
-      bool_or(is_passed_on) OVER w,
-      bool_or(lists_incoming) OVER w,
-      min(parent) OVER w,
+      coalesce(
+        min(subject) OVER (PARTITION BY session_key),
+        min(source_identity) OVER (PARTITION BY session_key),
+        min(cognito_identity) OVER (PARTITION BY session_key),
+        min(asserted_name) OVER (PARTITION BY session_key)
+      ),
+      min(own_tag) OVER (PARTITION BY session_key),
+      bool_or(is_passed_on) OVER (PARTITION BY session_key),
+      bool_or(lists_incoming) OVER (PARTITION BY session_key),
+      min(parent) OVER (PARTITION BY session_key),
       -- Cognito's own record knows no tags.
-      bool_or(is_grant AND eventname <> 'GetCredentialsForIdentity') OVER w
+      bool_or(is_grant AND eventname <> 'GetCredentialsForIdentity') OVER (PARTITION BY session_key)
     ) AS ROW(person VARCHAR, tag VARCHAR, passes_on BOOLEAN, lists_incoming BOOLEAN, parent VARCHAR, is_known BOOLEAN)) AS s1
   FROM tagged AS t
-  WINDOW w AS (PARTITION BY coalesce(nullif(access_key, ''), event_key))
 ),
 -- Then back along the chain of roles: s2 is the session that took the role, s3 the one before it. Six at most.
 step_2 AS (
-  SELECT t.*, arbitrary(CASE WHEN is_grant THEN s1 END) OVER w AS s2
+  SELECT t.*, arbitrary(CASE WHEN is_grant THEN s1 END) OVER (
+      PARTITION BY CASE WHEN is_grant THEN access_key ELSE coalesce(s1.parent, event_key) END
+    ) AS s2
   FROM step_1 AS t
-  WINDOW w AS (PARTITION BY CASE WHEN is_grant THEN access_key ELSE coalesce(s1.parent, event_key) END)
 ),
 step_3 AS (
-  SELECT t.*, arbitrary(CASE WHEN is_grant THEN s1 END) OVER w AS s3
+  SELECT t.*, arbitrary(CASE WHEN is_grant THEN s1 END) OVER (
+      PARTITION BY CASE WHEN is_grant THEN access_key ELSE coalesce(s2.parent, event_key) END
+    ) AS s3
   FROM step_2 AS t
-  WINDOW w AS (PARTITION BY CASE WHEN is_grant THEN access_key ELSE coalesce(s2.parent, event_key) END)
 ),
 step_4 AS (
-  SELECT t.*, arbitrary(CASE WHEN is_grant THEN s1 END) OVER w AS s4
+  SELECT t.*, arbitrary(CASE WHEN is_grant THEN s1 END) OVER (
+      PARTITION BY CASE WHEN is_grant THEN access_key ELSE coalesce(s3.parent, event_key) END
+    ) AS s4
   FROM step_3 AS t
-  WINDOW w AS (PARTITION BY CASE WHEN is_grant THEN access_key ELSE coalesce(s3.parent, event_key) END)
 ),
 step_5 AS (
-  SELECT t.*, arbitrary(CASE WHEN is_grant THEN s1 END) OVER w AS s5
+  SELECT t.*, arbitrary(CASE WHEN is_grant THEN s1 END) OVER (
+      PARTITION BY CASE WHEN is_grant THEN access_key ELSE coalesce(s4.parent, event_key) END
+    ) AS s5
   FROM step_4 AS t
-  WINDOW w AS (PARTITION BY CASE WHEN is_grant THEN access_key ELSE coalesce(s4.parent, event_key) END)
 ),
 step_6 AS (
-  SELECT t.*, arbitrary(CASE WHEN is_grant THEN s1 END) OVER w AS s6
+  SELECT t.*, arbitrary(CASE WHEN is_grant THEN s1 END) OVER (
+      PARTITION BY CASE WHEN is_grant THEN access_key ELSE coalesce(s5.parent, event_key) END
+    ) AS s6
   FROM step_5 AS t
-  WINDOW w AS (PARTITION BY CASE WHEN is_grant THEN access_key ELSE coalesce(s5.parent, event_key) END)
 ),
 calls AS (
   SELECT
     eventtime, eventid, eventname, awsregion, account_id, sourceipaddress, useridentity, error_code, error_message, access_key,
+    with_bearer_token,
     -- A tag of an earlier session goes on only where that session or one before it marked it as transitive, and not past a
     -- record that lists what came along.
     CASE
@@ -285,8 +298,8 @@ invocations AS (
     account_id AS account,
     sourceipaddress AS source_ip,
     coalesce(access_key, '') AS access_key_id,
-    coalesce(useridentity.type, '') AS caller_type,
-    coalesce(useridentity.arn, '') AS caller_arn,
+    useridentity,
+    with_bearer_token,
     has_grant
   FROM based
 )

@@ -4,7 +4,7 @@
 -- id in the path: AWSLogs/o-…/${account}/CloudTrail/….
 --
 -- Columns, SerDe and input format are those of "Create a table for CloudTrail logs in Athena using partition projection" in
--- the Athena User Guide, with sourceIdentity added. The input format turns requestParameters and its like into text.
+-- the Athena User Guide, with sourceIdentity and inScopeOf added. The input format turns requestParameters and its like into text.
 -- A day in the path is the day of delivery, minutes (rarely hours) after eventTime.
 CREATE EXTERNAL TABLE cloudtrail (
   eventversion string,
@@ -17,6 +17,9 @@ CREATE EXTERNAL TABLE cloudtrail (
     accesskeyid: string,
     username: string,
     identityprovider: string,
+    inscopeof: struct<
+      issuertype: string,
+      credentialsissuedto: string>,
     onbehalfof: struct<
       userid: string,
       identitystorearn: string>,

@@ -62,7 +62,7 @@ class Calls:
             agent=session.agent, **others))
         code = (error or ("", ""))[0]
         self.tell(time, (when, event_id, session.department, session.person, model, name, outcome, code, session.region, session.account,
-                         session.ip, session.key))
+                         session.ip, session.key, "" if session.department else session.reason))
         return event_id, when
 
     def plain(self, session, time):

@@ -10,7 +10,7 @@ from sqlglot import exp
 FOLDER = pathlib.Path(__file__).resolve().parents[1]
 # Hive knows no case and its SerDe heeds none; DuckDB's reader of JSON does.
 CASED = {name.lower(): name for name in """
-    eventVersion userIdentity principalId accountId invokedBy accessKeyId userName identityProvider onBehalfOf userId identityStoreArn
+    eventVersion userIdentity principalId accountId invokedBy accessKeyId userName identityProvider inScopeOf issuerType credentialsIssuedTo onBehalfOf userId identityStoreArn
     sessionContext mfaAuthenticated creationDate sessionIssuer sourceIdentity ec2RoleDelivery webIdFederationData federatedProvider
     eventTime eventSource eventName awsRegion sourceIPAddress userAgent errorCode errorMessage requestParameters responseElements
     additionalEventData requestID eventID readOnly eventType recipientAccountId serviceEventDetails sharedEventID vpcEndpointId

@@ -109,7 +109,7 @@ def generate(folder, events, seed):
     a_day = max(1, round(events / DAYS / (CALLS_A_SESSION + NOISE_A_SESSION + 2.5)))
     with (folder / "truth.csv").open("w", newline="", encoding="utf-8") as out:
         table = csv.writer(out)
-        table.writerow(COLUMNS)
+        table.writerow([*COLUMNS, "reason"])
         for day in range(DAYS - 1):
             for _ in range(a_day):
                 session = sessions.some(day * DAY + rng.randrange(DAY))

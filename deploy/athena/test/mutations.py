@@ -1,7 +1,7 @@
 """Mistakes that the SQL could have: what it is, the text, and the text with the mistake."""
 
 MUTATIONS = (
-    ("the join by access key", "PARTITION BY coalesce(nullif(access_key, ''), event_key))", "PARTITION BY event_key)"),
+    ("the join by access key", "coalesce(nullif(access_key, ''), event_key) AS session_key", "event_key AS session_key"),
     ("copies count", "copy = 1 AND (NOT", "copy > 0 AND (NOT"),
     ("the called account's view counts", "NOT is_called_account OR NOT has_caller", "TRUE"),
     ("companions are calls", "<> 'AwsServiceEvent'", "<> 'none'"),

@@ -4,7 +4,7 @@ What is expected is written down beside each way as a person would say it; nothi
 join."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from records import credentials, record, role_identity, stamp, tag_list, user_identity
 
@@ -26,10 +26,10 @@ class Session:
     end: int
     department: str = ""
     person: str = ""
+    reason: str = "no-department-tag"  # where there is none
     bearer: bool = False
     ip: str = "198.51.100.7"
     agent: str = "Boto3/1.40.61"
-    grants: list = field(default_factory=list)
 
 
 @dataclass
@@ -125,7 +125,7 @@ class Sessions:
     def cognito_unseen(self, who, begin):
         """Issued where nobody looked; many calls of such sessions name the identity all the same."""
         link, person = self.sign_in(who, begin, "cognito", seen=False)
-        return self.call_session(who, link, begin, HOUR, person=person)
+        return self.call_session(who, link, begin, HOUR, person=person, reason="no-sts-record")
 
     def saml(self, who, begin):
         kind = self.rng.choice(("persistent", "transient"))
@@ -152,7 +152,8 @@ class Sessions:
             self.sts(begin, '{"type":"SAMLUser"}', "AssumeRoleWithSAML", asked, credentials(key, assumedRoleUser=user), account)
         link = Link(role_identity(account, role, who["email"], key, self.at(begin), path=path), key, account)
         # Identity Center names sessions after its users, so the person is known without the STS record, the tags are not.
-        return self.call_session(who, link, begin, 8 * HOUR, department=who["department"] if seen else "", person=who["email"])
+        return self.call_session(who, link, begin, 8 * HOUR, department=who["department"] if seen else "", person=who["email"],
+                                 reason="no-sts-record")
 
     def user_link(self, who):
         if who["name"] not in self.user_keys:
@@ -263,7 +264,7 @@ class Sessions:
         """Issued where nobody looked."""
         source = f"src-{who['name']}" if self.rng.random() < 0.3 else None
         link = self.hop(self.user_link(who), begin, "Analyst", source=source, tags=self.tags(who), seen=False)
-        return self.call_session(who, link, begin, HOUR, person=source or "")
+        return self.call_session(who, link, begin, HOUR, person=source or "", reason="no-sts-record")
 
     def untagged(self, who, begin):
         key, account, subject = self.ids.key(), who["account"], f"repo:example/{who['name']}:ref:refs/heads/main"
@@ -274,14 +275,14 @@ class Sessions:
         return self.call_session(who, link, begin, HOUR, person=subject)
 
     def user(self, who, begin):
-        return self.call_session(who, self.user_link(who), begin, 2 * HOUR)
+        return self.call_session(who, self.user_link(who), begin, 2 * HOUR, reason="long-lived-key")
 
     def bearer(self, who, begin):
         identity = user_identity(who["account"], "BedrockAPIKey-7f3a", "").replace('"accessKeyId":"",', "")
-        return self.call_session(who, Link(identity, "", who["account"]), begin, HOUR, bearer=True)
+        return self.call_session(who, Link(identity, "", who["account"]), begin, HOUR, bearer=True, reason="bearer-key")
 
     def service(self, who, begin):
-        return self.call_session(who, Link('{"type":"AWSService","invokedBy":"q.amazonaws.com"}', "", who["account"]), begin, HOUR)
+        return self.call_session(who, Link('{"type":"AWSService","invokedBy":"q.amazonaws.com"}', "", who["account"]), begin, HOUR, reason="aws-service")
 
     def instance(self, who, begin):
         key, name = self.ids.key(), f"i-{self.rng.getrandbits(68):017x}"
@@ -291,6 +292,7 @@ class Sessions:
         return self.call_session(who, Link(identity, key, who["account"]), begin, 6 * HOUR)
 
     def function(self, who, begin):
+        """A Lambda function's record of issue is the service's own affair and not in the trail."""
         key = self.ids.key()
         identity = role_identity(who["account"], "Summarise", "summarise", key, self.at(begin))
         identity = identity[:-1] + ',"inScopeOf":{"issuerType":"AWS::Lambda::Function"}}'
