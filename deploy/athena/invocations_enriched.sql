@@ -1,4 +1,4 @@
--- Every model invocation in geophone's archive, one row each: invocations.sql for a hundredth of the bytes.
+-- Every model invocation in geophone's archive, one row each: invocations.sql for about a fiftieth of the bytes.
 --
 -- Parameters, in order, each in single quotes:
 --   since, until    the days to read
