@@ -8,7 +8,7 @@ use super::incidents::{IncidentRow, rows_of};
 use super::pages::{html, thousands};
 use crate::alerting::message::clean;
 use crate::engine::portrait::Portrait;
-use crate::finding::History;
+use crate::finding::{History, HistoryUnit};
 use crate::stats::sparkline;
 use crate::time::{DAY, EventTime};
 
@@ -61,8 +61,8 @@ pub(super) fn page(portrait: &Portrait, view: &View) -> String {
 
 fn facts(portrait: &Portrait) -> Vec<(&'static str, String)> {
     let moment = &portrait.moment;
-    let names = ["networks", "regions", "models", "clients"];
-    let known: Vec<String> = names.iter().zip(portrait.known).map(|(name, count)| format!("{count} {name}")).collect();
+    let several = |(name, count)| format!("{count} {name}{}", if count == 1 { "" } else { "s" });
+    let known: Vec<String> = ["network", "region", "model", "client"].into_iter().zip(portrait.known).map(several).collect();
     let learned = match moment.days {
         0 => "nothing yet: judged by its department alone".to_owned(),
         1 => "1 active day".to_owned(),
@@ -83,7 +83,11 @@ fn plots(portrait: &Portrait) -> Vec<Plot> {
     let of_days = |history: &History| {
         let (blocks, highest) = history.plot();
         let (days, unit) = (history.busiest_hours.len(), history.unit.label());
-        let label = format!("{days} days, highest {highest:.0} {unit} in an hour");
+        let highest = match history.unit {
+            HistoryUnit::Calls => format!("{highest:.0}"),
+            HistoryUnit::Dollars => format!("{highest:.2}"),
+        };
+        let label = format!("{days} days, highest {highest} {unit} in an hour");
         Plot { title: format!("Busiest hour of each day, in {unit}"), blocks, label }
     };
     let of_hours = |title: &str, hours: &[f64]| Plot {

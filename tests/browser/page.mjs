@@ -63,16 +63,37 @@ try {
   passed('an incident opens by keyboard, with story, evidence and steps');
 
   const incident = page.url();
+  await page.locator('summary:has-text("All of it as text")').first().click();
+  assert.match(await page.locator('.story pre').first().textContent(), /how it went/);
+  await page.locator('a[href^="/events/"]').first().click();
+  await page.waitForSelector('main pre');
+  const record = JSON.parse(await page.textContent('main pre'));
+  assert.ok(record.eventID && record.userIdentity, 'a CloudTrail record');
+  assert.deepEqual(await violations(page), []);
+  await picture('event');
+  passed('the record behind an alert is shown as CloudTrail wrote it');
+
+  await page.goto(incident);
+  await page.fill('form[action$="/acknowledge"] input[name=author]', 'dana <script>window.owned = true</script>');
+  await page.fill('form[action$="/acknowledge"] input[name=remark]', 'calling them');
+  await page.fill('form[action$="/acknowledge"] input[name=token]', token);
+  await page.click('form[action$="/acknowledge"] button');
+  await page.waitForURL(incident);
+  await page.waitForFunction(() => document.querySelector('#story .quiet') || location.reload(), null, { timeout: 20_000, polling: 1_500 });
+  assert.match(await page.textContent('#story .quiet'), /in hand of dana <script>.*: calling them/);
+  assert.equal(await page.evaluate(() => globalThis.owned), undefined);
+  passed('an incident is taken in hand, and a script in the name is text');
+
   await page.fill('input[name=reason]', 'a planned test <script>window.owned = true</script>');
-  await page.fill('input[name=author]', 'dana');
-  await page.fill('input[name=token]', 'not the token');
-  await page.click('form.silence button');
+  await page.fill('form[action="/silences"] input[name=author]', 'dana');
+  await page.fill('form[action="/silences"] input[name=token]', 'not the token');
+  await page.click('form[action="/silences"] button');
   assert.match(await page.textContent('main'), /token is missing or wrong/);
   await page.goto(incident);
   await page.fill('input[name=reason]', 'a planned test <script>window.owned = true</script>');
-  await page.fill('input[name=author]', 'dana');
-  await page.fill('input[name=token]', token);
-  await page.click('form.silence button');
+  await page.fill('form[action="/silences"] input[name=author]', 'dana');
+  await page.fill('form[action="/silences"] input[name=token]', token);
+  await page.click('form[action="/silences"] button');
   await page.waitForURL(`${base}/silences`);
   await page.waitForFunction(() => document.querySelectorAll('#silences tbody tr').length > 0 || location.reload(), null, { timeout: 20_000, polling: 1_500 });
   assert.match(await page.textContent('#silences'), /<script>window\.owned = true<\/script>/);
@@ -90,6 +111,28 @@ try {
   assert.deepEqual(await violations(page), []);
   await picture('departments');
   passed('departments and models stand side by side');
+
+  await page.goto(`${base}/fleet`);
+  assert.ok(await page.locator('main table').count() >= 3, 'shards, attribution, tables');
+  assert.match(await page.textContent('main'), /at its end|behind/);
+  assert.deepEqual(await violations(page), []);
+  await picture('fleet');
+  passed('the fleet page tells shards, attribution and tables');
+
+  await page.goto(base);
+  const found = await page.evaluate(async () => {
+    const lines = (await (await fetch('/api/v1/alerts')).text()).trim().split('\n').map((line) => JSON.parse(line));
+    const one = lines.find((line) => line.detector === 'invocation-spike') ?? lines.find((line) => line.actor.kind === 'person');
+    return `${one.actor.kind}:${one.actor.key}`;
+  });
+  await page.goto(`${base}/actor`);
+  await page.fill('input[name=key]', found);
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#portrait .plot');
+  assert.ok(await page.locator('#portrait .plot').count() >= 3, 'four weeks, the day, what is expected');
+  assert.deepEqual(await violations(page), []);
+  await picture('actor', { fullPage: true });
+  passed('an actor is found, with four weeks and what its baseline expects');
 
   const strict = await (await browser.newContext()).newPage();
   const refused = [];
@@ -110,7 +153,7 @@ try {
 
   const phone = await browser.newContext({ bypassCSP: true, viewport: { width: 360, height: 740 }, colorScheme: 'dark' });
   const small = await phone.newPage();
-  for (const [name, path] of [['incidents', ''], ['departments', '/departments'], ['incident', new URL(incident).pathname]]) {
+  for (const [name, path] of [['incidents', ''], ['departments', '/departments'], ['fleet', '/fleet'], ['actor', `/actor?key=${encodeURIComponent(found)}`], ['incident', new URL(incident).pathname]]) {
     await small.goto(base + path);
     const overflow = await small.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     assert.ok(overflow <= 1, `${name} is ${overflow} px too wide`);

@@ -16,6 +16,7 @@ mod backtest;
 mod cli;
 mod config;
 mod daemon;
+mod hostile;
 mod joins;
 mod judging;
 mod leaving;
