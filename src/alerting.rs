@@ -25,7 +25,7 @@ pub mod paging;
 pub mod record;
 pub mod silence;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +84,8 @@ pub struct Recalled {
 pub struct Alerting {
     settings: AlertSettings,
     open: HashMap<Fingerprint, OpenAlert>,
+    /// The same by their last event: a flood must not cost a look at all of them for each that goes.
+    by_last_event: BTreeSet<(EventTime, Fingerprint)>,
     /// Open incidents by subject, with the number of their open alerts.
     incidents: BTreeMap<Subject, (Digest128, u32)>,
     recalled: BTreeMap<Fingerprint, Recalled>,
@@ -138,6 +140,7 @@ impl Alerting {
         Self {
             settings,
             open: HashMap::new(),
+            by_last_event: BTreeSet::new(),
             incidents: BTreeMap::new(),
             recalled: BTreeMap::new(),
             resolved: BTreeMap::new(),
@@ -168,8 +171,13 @@ impl Alerting {
         match signal {
             Signal::Finding(finding) => match self.open.get_mut(&finding.fingerprint) {
                 Some(open) => {
+                    let (fingerprint, before) = (finding.fingerprint, open.alert.last_event);
                     if open.absorb(*finding) {
                         out.push(open.say(Status::Updated));
+                    }
+                    if open.alert.last_event != before {
+                        self.by_last_event.remove(&(before, fingerprint));
+                        self.by_last_event.insert((open.alert.last_event, fingerprint));
                     }
                 }
                 None => self.open_alert(*finding, out),
@@ -249,6 +257,7 @@ impl Alerting {
     pub fn restore(&mut self, image: AlertingImage) {
         self.revision += 1;
         self.open = image.open.into_iter().collect();
+        self.by_last_event = self.open.iter().map(|(fingerprint, open)| (open.alert.last_event, *fingerprint)).collect();
         self.incidents = image.incidents.into_iter().collect();
         self.recalled = image.recalled.into_iter().collect();
         self.resolved = image.resolved.into_iter().collect();
@@ -301,6 +310,7 @@ impl Alerting {
         open.alert.possible_duplicate = recalled.is_some();
         open.alert.event_count = open.alert.event_count.saturating_sub(told_before).max(1);
         out.push(open.say(Status::Opened));
+        self.by_last_event.insert((open.alert.last_event, fingerprint));
         self.open.insert(fingerprint, open);
     }
 
@@ -325,6 +335,7 @@ impl Alerting {
 
     fn resolve(&mut self, fingerprint: Fingerprint, out: &mut Vec<Alert>) {
         let Some(mut open) = self.open.remove(&fingerprint) else { return };
+        self.by_last_event.remove(&(open.alert.last_event, fingerprint));
         out.push(open.say(Status::Resolved));
         if self.resolved.len() < self.settings.open_max {
             self.resolved.insert(fingerprint, (open.alert.last_event, open.told_before + open.alert.event_count));
@@ -341,9 +352,7 @@ impl Alerting {
     }
 
     fn make_room(&mut self, out: &mut Vec<Alert>) {
-        let quietest =
-            self.open.iter().min_by_key(|(fingerprint, open)| (open.alert.last_event, **fingerprint)).map(|(fingerprint, _)| *fingerprint);
-        if let Some(fingerprint) = quietest {
+        if let Some((_, fingerprint)) = self.by_last_event.first().copied() {
             self.resolved_early += 1;
             self.resolve(fingerprint, out);
         }

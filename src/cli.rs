@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and what the answer's exit code means.
 
+pub mod audit;
 pub mod backtest;
 pub mod check;
 #[cfg(feature = "demo")]
@@ -104,6 +105,8 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Answer the auditor from CloudTrail files: who called which model, when, and was let through
+    Audit(audit::AuditArgs),
     /// Run the spike detector over past counts: what would a budget have raised, and what would another?
     Backtest(backtest::BacktestArgs),
     /// Everything that made an alert, from a running daemon or a replay's output
@@ -142,6 +145,7 @@ pub fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Replay(args) => replay::replay(&args),
         Command::Warm { config, paths } => warm::warm(&config, &paths),
         Command::Check { config } => check::check(&config),
+        Command::Audit(args) => audit::audit(&args),
         Command::Backtest(args) => backtest::backtest(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Resolve(args) => resolve::resolve(&args),

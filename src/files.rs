@@ -242,14 +242,16 @@ impl FileReader {
 }
 
 impl Tally {
-    fn note(&mut self, path: &Path, error: &DecodeError) {
+    /// Counts a part that could not be read.
+    pub fn note(&mut self, path: &Path, error: &DecodeError) {
         self.undecodable += 1;
         if self.errors.len() < ERRORS_KEPT {
             self.errors.push((path.to_owned(), error.to_string()));
         }
     }
 
-    fn add(&mut self, other: Self) {
+    /// Adds what was met elsewhere.
+    pub fn add(&mut self, other: Self) {
         self.files += other.files;
         self.events += other.events;
         self.out_of_order += other.out_of_order;
@@ -259,7 +261,11 @@ impl Tally {
     }
 }
 
-fn read_capped(path: &Path) -> io::Result<Vec<u8>> {
+/// The bytes of a file, or of standard input for `-`.
+///
+/// # Errors
+/// It cannot be read, or is larger than 1 GiB.
+pub fn read_capped(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut source: Box<dyn Read> = if path.as_os_str() == "-" { Box::new(io::stdin().lock()) } else { Box::new(fs::File::open(path)?) };
     source.by_ref().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;

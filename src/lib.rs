@@ -38,6 +38,7 @@ pub mod state;
 pub mod detect;
 pub mod alerting;
 pub mod engine;
+pub mod audit;
 pub mod snapshot;
 pub mod config;
 
