@@ -229,6 +229,7 @@ def main() -> None:
         checks.gap("MiniStack has no KMS permissions on streams, topics, tables and buckets: kms:Decrypt and kms:GenerateDataKey are not seen at work")
         access.admit_root(emulator, role_name)
         role.check(checks, emulator, access.session(emulator, arn), outputs["pipeline"], outputs["stores"])
+        role.allow_batches(checks, emulator, access.session(emulator, arn), role_name, outputs["stores"]["OnCallTopicArn"])
 
         checks.gap("MiniStack delivers nothing from EventBridge or CloudWatch Logs to Kinesis: patterns.py evaluates the patterns, records are put by hand")
         events = emulator.client("events")

@@ -81,7 +81,7 @@ def granted(role: str, key: str, dept: str, person: str) -> dict[str, Json]:
     )
 
 
-def refused(role: str, key: str, model: str) -> dict[str, Json]:
+def refused(role: str, key: str, model: str, **more: Json) -> dict[str, Json]:
     """A call that IAM refused; like most of these it has no requestParameters."""
     short = role.rsplit("/", 1)[-1]
     resource = f"arn:aws:bedrock:us-east-1::foundation-model/{model}"
@@ -89,11 +89,15 @@ def refused(role: str, key: str, model: str) -> dict[str, Json]:
         "bedrock", "InvokeModel", session(role, key), errorCode="AccessDenied",
         errorMessage=f"User: arn:aws:sts::{ACCOUNT}:assumed-role/{short}/CognitoIdentityCredentials is not authorized to perform: "
                      f"bedrock:InvokeModel on resource: {resource} because no identity-based policy allows the bedrock:InvokeModel action",
+        **more,
     )
 
 
-def events() -> list[Golden]:
-    """All of them, of a minute ago."""
+def events(endpoint: str = "vpce-00000000000000000") -> list[Golden]:
+    """All of them, of a minute ago; sessions of departments come through this VPC endpoint."""
+    inside = {"vpcEndpointId": endpoint, "vpcEndpointAccountId": ACCOUNT, "sourceIPAddress": "10.20.0.7",
+              "tlsDetails": {"tlsVersion": "TLSv1.3", "cipherSuite": "TLS_AES_128_GCM_SHA256",
+                             "clientProvidedHostHeader": "bedrock-runtime.us-east-1.amazonaws.com"}}
     key = "ASIAEXAMPLEMARKETING"
     denied_sts = event("sts", "AssumeRole", user("dana"), errorCode="AccessDenied", errorMessage="User is not authorized")
     companion = event("bedrock", "ConverseStream", {"type": "AWSService", "invokedBy": "bedrock.amazonaws.com"}, eventType="AwsServiceEvent",
@@ -103,11 +107,11 @@ def events() -> list[Golden]:
     write = {"readOnly": False}
     return [
         Golden("a sign-in with tags", granted(MARKETING, key, "marketing", "9c1f"), "StsByRoleRule", MARKETING),
-        Golden("an inference", event("bedrock", "InvokeModel", session(MARKETING, key), requestParameters={"modelId": NOVA}),
+        Golden("an inference", event("bedrock", "InvokeModel", session(MARKETING, key), requestParameters={"modelId": NOVA}, **inside),
                "BedrockByIssuerRule", MARKETING),
-        Golden("a streaming inference", event("bedrock", "ConverseStream", session(MARKETING, key), requestParameters={"modelId": f"us.{NOVA}"}),
+        Golden("a streaming inference", event("bedrock", "ConverseStream", session(MARKETING, key), requestParameters={"modelId": f"us.{NOVA}"}, **inside),
                "BedrockByIssuerRule", MARKETING),
-        Golden("a refused inference without parameters", refused(MARKETING, key, CLAUDE), "BedrockByIssuerRule", MARKETING),
+        Golden("a refused inference without parameters", refused(MARKETING, key, CLAUDE, **inside), "BedrockByIssuerRule", MARKETING),
         Golden("the companion of a stream", companion, "BedrockWithoutIssuerRule", detail_type=SERVICE),
         Golden("an inference of an IAM user", event("bedrock", "InvokeModel", user("lee"), requestParameters={"modelId": NOVA}),
                "BedrockWithoutIssuerRule"),
@@ -115,7 +119,7 @@ def events() -> list[Golden]:
         Golden("an inference of a role, through mantle",
                {**copy.deepcopy(mantle), "userIdentity": session(LEGAL, "ASIAEXAMPLELEGALXX"), "eventID": "00000000-0000-4000-9000-0000000000ff"},
                "BedrockByIssuerRule", LEGAL),
-        Golden("an agent's data event", event("bedrock", "InvokeAgent", session(LEGAL, "ASIAEXAMPLELEGALXX"), eventCategory="Data"),
+        Golden("an agent's data event", event("bedrock", "InvokeAgent", session(LEGAL, "ASIAEXAMPLELEGALXX"), eventCategory="Data", **inside),
                "BedrockByIssuerRule", LEGAL),
         Golden("a refused sign-in without parameters", denied_sts, "StsWithoutRoleRule"),
         Golden("a session token of an IAM user", event("sts", "GetSessionToken", user("lee"), requestParameters={"durationSeconds": 900}),

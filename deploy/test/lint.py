@@ -59,7 +59,6 @@ def written(checks: Checks, engine: CompositeEngine) -> None:
         text = path.read_text(encoding="utf-8")
         checks.equal(f"{name}: cloudformation-validate and Guard find nothing", findings(engine, text), {})
         checks.that(f"{name}: fits into a request", len(text.encode()) < TEMPLATE_BYTES_MAX, len(text.encode()))
-        checks.that(f"{name}: under {LINES_MAX} lines", len(text.splitlines()) < LINES_MAX, len(text.splitlines()))
         lines = text.splitlines()
         bare = [number for number, line in enumerate(lines, 1)
                 if re.search(r'Resource: "\*"$', line) and not lines[number - 2].lstrip().startswith("#")]
@@ -107,6 +106,24 @@ def table(checks: Checks) -> None:
         checks.that(f"the table is read with {name}", f"'{name}'" in sql)
 
 
+def papers(checks: Checks) -> None:
+    """What the guide shows is what the programs say."""
+    guide = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    sums = subprocess.run([sys.executable, str(DEPLOY / "cost.py")], stdout=subprocess.PIPE, text=True, check=True).stdout
+    checks.that("the guide's costs are those of cost.py", sums in guide)
+    drawn = subprocess.run([sys.executable, str(DEPLOY / "picture.py"), "--check"], check=False).returncode
+    checks.equal("the picture is as picture.py draws it", drawn, 0)
+    dry = [subprocess.run([sys.executable, str(DEPLOY / "stack"), what, str(DEPLOY / "example.toml"), "--dry-run"],
+                          stdout=subprocess.PIPE, text=True, check=True).stdout for what in ("perimeter", "pipeline")]
+    example = set(re.findall(r"([A-Z]\w+)=", "".join(dry)))
+    declared = {name for path in TEMPLATES.values() for name in load(path)["Parameters"]}
+    checks.that("the example's parameters are the templates'", example and example <= declared, sorted(example - declared))
+    for path in sorted(DEPLOY.rglob("*")):
+        if path.is_file() and path.suffix in (".py", ".yaml", ".guard", ".md", ""):
+            lines = len(path.read_text(encoding="utf-8").splitlines())
+            checks.that(f"{path.relative_to(DEPLOY)}: under {LINES_MAX} lines", lines < LINES_MAX, lines)
+
+
 def main() -> None:
     checks = Checks("lint")
     engine = CompositeEngine(CompositeEngineConfig(guard_rules=[file_to_external_rule_source(str(path)) for path in GUARD]))
@@ -115,6 +132,7 @@ def main() -> None:
     broken(checks, engine)
     checks.section("every Guard rule refuses what breaks it")
     table(checks)
+    papers(checks)
     checks.end()
 
 

@@ -63,6 +63,8 @@ def toml(
         "",
         "[state]",
         f"folder = {_text(state)}",
+        "# A file system over the network is written to less often; after a crash two minutes are read again.",
+        'snapshot_every = "2m"',
         "",
         "[http]",
         f"listen = {_text(listen)}",
