@@ -14,11 +14,20 @@ import argparse
 HOURS = 730
 DAYS = 30.4
 PRICES = {
-    "shard hour": 0.015, "shard hour of retention beyond a day": 0.02,
-    "stream hour on demand": 0.04, "GB into a stream on demand": 0.08, "GB out of a stream on demand": 0.04, "GB month of retention beyond a day": 0.10,
-    "GB into CloudWatch Logs": 0.50, "GB month of S3": 0.023,
-    "vCPU hour": 0.04048, "GB hour of memory": 0.004445, "GB month of EFS": 0.30,
-    "endpoint hour": 0.01, "key month": 1.00, "alarm month": 0.10,
+    "shard hour": 0.015,
+    "shard hour of retention beyond a day": 0.02,
+    "stream hour on demand": 0.04,
+    "GB into a stream on demand": 0.08,
+    "GB out of a stream on demand": 0.04,
+    "GB month of retention beyond a day": 0.10,
+    "GB into CloudWatch Logs": 0.50,
+    "GB month of S3": 0.023,
+    "vCPU hour": 0.04048,
+    "GB hour of memory": 0.004445,
+    "GB month of EFS": 0.30,
+    "endpoint hour": 0.01,
+    "key month": 1.00,
+    "alarm month": 0.10,
 }
 # What is known of records: CloudTrail's of a call is about 1.2 KB (median of 2,900 real records), EventBridge's envelope adds about 0.4 KB,
 # and eight of them fit into the space of one when compressed.
@@ -45,8 +54,13 @@ def rows(calls: float, other: float) -> list[tuple[str, str, str, float, float]]
     endpoint = 2 * HOURS * p["endpoint hour"]
     rest = p["key month"] + 4 * p["alarm month"] + p["GB month of EFS"]
     return [
-        ("Kinesis: bedrock, on demand", "730 h × 0.04 + GB × (0.08 in + 0.04 out + retention)", f"{by_logs:.1f} / {by_events:.1f} GB",
-         stream + by_logs * per_gb, stream + by_events * per_gb),
+        (
+            "Kinesis: bedrock, on demand",
+            "730 h × 0.04 + GB × (0.08 in + 0.04 out + retention)",
+            f"{by_logs:.1f} / {by_events:.1f} GB",
+            stream + by_logs * per_gb,
+            stream + by_events * per_gb,
+        ),
         ("Kinesis: identity, one shard", "730 h × (0.015 + 0.02 retention)", "1 shard", identity, identity),
         ("CloudWatch Logs, the whole trail", "GB × 0.50", f"{trail:.0f} GB", logs, 0.0),
         ("CloudTrail, first copy of management events", "free", volumes, 0.0, 0.0),

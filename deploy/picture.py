@@ -58,12 +58,29 @@ ZONES = [
     (410, 460, 635, 120, 205, 112, "stores.yaml: what is kept, and what watches the watcher"),
 ]
 ARROWS = [
-    ("M135 85H156", ""), ("M300 85H316", ""), ("M460 85H486", ""), ("M630 85H656", ""), ("M810 85H836", ""), ("M920 85H941", ""),
-    ("M987 110V160H100V266", ""), ("M170 285H192V250H211", " either"), ("M170 305H192V345H211", " either"),
-    ("M380 245H426", " either"), ("M380 260H405V335H426", " either"), ("M380 350H426", " either"), ("M380 338H395V268H426", " either"),
-    ("M580 250H608V282H631", ""), ("M580 345H608V310H631", ""),
-    ("M765 280H797V240H826", ""), ("M765 295H797V305H826", ""), ("M765 310H797V370H826", ""),
-    ("M100 335V496", ""), ("M170 525H211", ""), ("M700 331V496", ""), ("M505 370V496", ""), ("M580 560H600V592H950V558", ""),
+    ("M135 85H156", ""),
+    ("M300 85H316", ""),
+    ("M460 85H486", ""),
+    ("M630 85H656", ""),
+    ("M810 85H836", ""),
+    ("M920 85H941", ""),
+    ("M987 110V160H100V266", ""),
+    ("M170 285H192V250H211", " either"),
+    ("M170 305H192V345H211", " either"),
+    ("M380 245H426", " either"),
+    ("M380 260H405V335H426", " either"),
+    ("M380 350H426", " either"),
+    ("M380 338H395V268H426", " either"),
+    ("M580 250H608V282H631", ""),
+    ("M580 345H608V310H631", ""),
+    ("M765 280H797V240H826", ""),
+    ("M765 295H797V305H826", ""),
+    ("M765 310H797V370H826", ""),
+    ("M100 335V496", ""),
+    ("M170 525H211", ""),
+    ("M700 331V496", ""),
+    ("M505 370V496", ""),
+    ("M580 560H600V592H950V558", ""),
 ]
 
 
@@ -78,20 +95,34 @@ def drawn() -> str:
     """The picture."""
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="title description">',
-        f'<title id="title">{html.escape(TITLE)}</title>', f'<desc id="description">{html.escape(DESCRIPTION)}</desc>', f"<style>{STYLE}</style>",
+        f'<title id="title">{html.escape(TITLE)}</title>',
+        f'<desc id="description">{html.escape(DESCRIPTION)}</desc>',
+        f"<style>{STYLE}</style>",
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path class="tip" d="M0 0L8 4L0 8Z"/></marker></defs>',
         f'<rect class="ground" width="{WIDTH}" height="{HEIGHT}"/>',
     ]
     for x, y, width, height, right, down, title in ZONES:
-        out += [f'<rect class="zone" x="{x}" y="{y}" width="{width}" height="{height}" rx="8"/>', text(x + right, y + down, title, "small", middle=False)]
+        out += [
+            f'<rect class="zone" x="{x}" y="{y}" width="{width}" height="{height}" rx="8"/>',
+            text(x + right, y + down, title, "small", middle=False),
+        ]
     out += [f'<path class="line{kind}" d="{path}" marker-end="url(#tip)"/>' for path, kind in ARROWS]
     for x, y, width, title, lines, kind in BOXES.values():
         height = 50 if len(lines) == 1 else 66
         out.append(f'<rect class="{kind}" x="{x}" y="{y}" width="{width}" height="{height}" rx="6"/>')
         out.append(text(x + width / 2, y + 21, title, "title"))
         out += [text(x + width / 2, y + 38 + 15 * place, line, "small") for place, line in enumerate(lines)]
-    out += [text(30, 622, "Dashed: one of the two ways, by parameter. Streams, topics, tables, buckets and logs are encrypted with one key of KMS.", "small", middle=False), "</svg>"]
+    out += [
+        text(
+            30,
+            622,
+            "Dashed: one of the two ways, by parameter. Streams, topics, tables, buckets and logs are encrypted with one key of KMS.",
+            "small",
+            middle=False,
+        ),
+        "</svg>",
+    ]
     return "\n".join(out) + "\n"
 
 

@@ -23,8 +23,9 @@ def admit_root(emulator: Emulator, role: str) -> Callable[[], None]:
     document = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
     before = json.dumps(document) if isinstance(document, dict) else document
     trust = json.loads(before)
-    trust["Statement"].append({"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::000000000000:root"},
-                               "Action": ["sts:AssumeRole", "sts:TagSession"]})
+    trust["Statement"].append(
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::000000000000:root"}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
+    )
     iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(trust))
     return lambda: iam.update_assume_role_policy(RoleName=role, PolicyDocument=before)
 
@@ -33,7 +34,11 @@ def session(emulator: Emulator, role_arn: str, tags: dict[str, str] | None = Non
     """Credentials of a session with tags."""
     listed = [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
     told = emulator.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="emulated", Tags=listed)["Credentials"]
-    return {"aws_access_key_id": told["AccessKeyId"], "aws_secret_access_key": told["SecretAccessKey"], "aws_session_token": told["SessionToken"]}
+    return {
+        "aws_access_key_id": told["AccessKeyId"],
+        "aws_secret_access_key": told["SecretAccessKey"],
+        "aws_session_token": told["SessionToken"],
+    }
 
 
 def token(audience: str, *methods: str) -> str:
@@ -44,7 +49,7 @@ def token(audience: str, *methods: str) -> str:
 
 
 def outcome(call: Callable[[], Any]) -> str:
-    """"allow", "explicit-deny" or "deny"; what goes wrong otherwise is raised."""
+    """ "allow", "explicit-deny" or "deny"; what goes wrong otherwise is raised."""
     try:
         call()
     except ClientError as error:

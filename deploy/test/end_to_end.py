@@ -36,18 +36,32 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def geophone(program: pathlib.Path, folder: pathlib.Path, emulator: Emulator, credentials: dict[str, str], outputs: dict[str, dict[str, str]],
-             policies: dict[str, Json]) -> Iterator[Daemon]:
+def geophone(
+    program: pathlib.Path,
+    folder: pathlib.Path,
+    emulator: Emulator,
+    credentials: dict[str, str],
+    outputs: dict[str, dict[str, str]],
+    policies: dict[str, Json],
+) -> Iterator[Daemon]:
     """`geophone run` with the configuration that deploy/stack makes, and nothing but the role's credentials."""
     folder.mkdir()
     documents.write(policies, folder / "policies")
     address = f"127.0.0.1:{free_port()}"
-    text = settings.toml(outputs["perimeter"], outputs["pipeline"], outputs["stores"], state=str(folder / "state"), endpoint=emulator.endpoint, listen=address)
+    text = settings.toml(
+        outputs["perimeter"],
+        outputs["pipeline"],
+        outputs["stores"],
+        state=str(folder / "state"),
+        endpoint=emulator.endpoint,
+        listen=address,
+    )
     (folder / "geophone.toml").write_text(text, encoding="utf-8")
     log = folder / "log"
     environment = {**emulator.environment(credentials), "RUST_BACKTRACE": "1"}
     del environment["AWS_ENDPOINT_URL"]  # the configuration says it
     with running([str(program), "run", "--config", str(folder / "geophone.toml")], folder, environment, log) as process:
+
         def ready() -> bool:
             if process.poll() is not None:
                 raise SystemExit(f"geophone ended:\n{log.read_text(encoding='utf-8', errors='replace')}")
@@ -66,8 +80,18 @@ def put(emulator: Emulator, stream: str, records: list[tuple[str, bytes]]) -> No
 def logs_record(events: list[dict[str, Json]], subscription: str) -> bytes:
     """One record of a CloudWatch Logs subscription."""
     lines = [{"id": str(place), "timestamp": 0, "message": json.dumps(event)} for place, event in enumerate(events)]
-    return gzip.compress(json.dumps({"messageType": "DATA_MESSAGE", "owner": golden.ACCOUNT, "logGroup": "/geophone/geophone-pipeline/trail",
-                                     "logStream": f"{golden.ACCOUNT}_CloudTrail_us-east-1", "subscriptionFilters": [subscription], "logEvents": lines}).encode())
+    return gzip.compress(
+        json.dumps(
+            {
+                "messageType": "DATA_MESSAGE",
+                "owner": golden.ACCOUNT,
+                "logGroup": "/geophone/geophone-pipeline/trail",
+                "logStream": f"{golden.ACCOUNT}_CloudTrail_us-east-1",
+                "subscriptionFilters": [subscription],
+                "logEvents": lines,
+            }
+        ).encode()
+    )
 
 
 def check(checks: Checks, emulator: Emulator, daemon: Daemon, subscriber: Subscriber, outputs: dict[str, dict[str, str]]) -> None:
@@ -86,7 +110,14 @@ def check(checks: Checks, emulator: Emulator, daemon: Daemon, subscriber: Subscr
     sent = [one for one in golden.events(outputs["perimeter"]["BedrockEndpointId"]) if one.rule]
     for stream, is_identity in ((pipeline["StreamArn"], False), (pipeline["IdentityStreamArn"], True)):
         chosen = [one for one in sent if (one.rule in ("IdentityRule", "SurroundingsRule", "ApiKeyUserRule")) == is_identity]
-        put(emulator, stream, [(one.event["eventID"] if one.key == golden.BY_ID else str(one.key), json.dumps(golden.envelope(one)).encode()) for one in chosen])
+        put(
+            emulator,
+            stream,
+            [
+                (one.event["eventID"] if one.key == golden.BY_ID else str(one.key), json.dumps(golden.envelope(one)).encode())
+                for one in chosen
+            ],
+        )
     until("all golden events", lambda: daemon.metric("geophone_events_total") >= len(sent), WAIT)
     alert = until("the refused call at the on-call topic", lambda: story("OnCallTopicArn", "marketing", golden.CLAUDE), WAIT)
     attributes = {name: one["Value"] for name, one in alert["MessageAttributes"].items()}
@@ -99,8 +130,15 @@ def check(checks: Checks, emulator: Emulator, daemon: Daemon, subscriber: Subscr
     stopped = until("the stopped trail, by a shipped rule", lambda: story("OnCallTopicArn", "StopLogging"), WAIT)
     checks.that("which is a rule's", stopped["MessageAttributes"]["detector"]["Value"].startswith("sigma"), stopped["MessageAttributes"])
     # Two calls of marketing succeeded, one directly and one through a profile: as the documents say, so nothing is told of them.
-    checks.equal("what looks like drift", [one["Subject"] for one in subscriber.notifications(stores["OnCallTopicArn"])
-                                           if one["MessageAttributes"]["detector"]["Value"] == "cross-department"], [])
+    checks.equal(
+        "what looks like drift",
+        [
+            one["Subject"]
+            for one in subscriber.notifications(stores["OnCallTopicArn"])
+            if one["MessageAttributes"]["detector"]["Value"] == "cross-department"
+        ],
+        [],
+    )
     checks.equal("events that were counted", daemon.metric("geophone_events_total"), float(len(sent)))
 
     # CloudWatch Logs: gzip, several events a record, any key.
@@ -111,4 +149,8 @@ def check(checks: Checks, emulator: Emulator, daemon: Daemon, subscriber: Subscr
     checks.equal("its department", alert["MessageAttributes"]["department"]["Value"], "legal")
     for metric in ("geophone_undecodable_total", "geophone_dead_letters_total"):
         checks.equal(metric, daemon.metric(metric), 0.0)
-    checks.that("nothing was refused to geophone", "AccessDenied" not in daemon.log() and "not authorized" not in daemon.log().lower(), daemon.log()[-2000:])
+    checks.that(
+        "nothing was refused to geophone",
+        "AccessDenied" not in daemon.log() and "not authorized" not in daemon.log().lower(),
+        daemon.log()[-2000:],
+    )

@@ -28,7 +28,7 @@ class FilterPattern:
             if not word:
                 raise ValueError(f"not understood: {rest[:40]}")
             self._words.append(re.sub(r"\s+", " ", word[1]))
-            rest = rest[word.end():].strip()
+            rest = rest[word.end() :].strip()
 
     def matches(self, record: dict[str, Json]) -> bool:
         """Whether the record is sent."""

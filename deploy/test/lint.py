@@ -53,16 +53,21 @@ def written(checks: Checks, engine: CompositeEngine) -> None:
             made = queries.template(pathlib.Path(name))
         saved.write_text(json.dumps(made), encoding="utf-8")
         paths = [str(path) for path in (*TEMPLATES.values(), saved)]
-        done = subprocess.run([linter, "--regions", *REGIONS, "--", *paths], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        done = subprocess.run(
+            [linter, "--regions", *REGIONS, "--", *paths], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
         checks.that("cfn-lint finds nothing", done.returncode == 0, done.stdout)
     for name, path in TEMPLATES.items():
         text = path.read_text(encoding="utf-8")
         checks.equal(f"{name}: cloudformation-validate and Guard find nothing", findings(engine, text), {})
         checks.that(f"{name}: fits into a request", len(text.encode()) < TEMPLATE_BYTES_MAX, len(text.encode()))
         lines = text.splitlines()
-        bare = [number for number, line in enumerate(lines, 1)
-                if re.search(r'Resource: "\*"$', line) and not lines[number - 2].lstrip().startswith("#")]
-        checks.equal(f"{name}: each Resource \"*\" says why", bare, [])
+        bare = [
+            number
+            for number, line in enumerate(lines, 1)
+            if re.search(r'Resource: "\*"$', line) and not lines[number - 2].lstrip().startswith("#")
+        ]
+        checks.equal(f'{name}: each Resource "*" says why', bare, [])
 
 
 def broken(checks: Checks, engine: CompositeEngine) -> None:
@@ -113,8 +118,15 @@ def papers(checks: Checks) -> None:
     checks.that("the guide's costs are those of cost.py", sums in guide)
     drawn = subprocess.run([sys.executable, str(DEPLOY / "picture.py"), "--check"], check=False).returncode
     checks.equal("the picture is as picture.py draws it", drawn, 0)
-    dry = [subprocess.run([sys.executable, str(DEPLOY / "stack"), what, str(DEPLOY / "example.toml"), "--dry-run"],
-                          stdout=subprocess.PIPE, text=True, check=True).stdout for what in ("perimeter", "pipeline")]
+    dry = [
+        subprocess.run(
+            [sys.executable, str(DEPLOY / "stack"), what, str(DEPLOY / "example.toml"), "--dry-run"],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+        for what in ("perimeter", "pipeline")
+    ]
     example = set(re.findall(r"([A-Z]\w+)=", "".join(dry)))
     declared = {name for path in TEMPLATES.values() for name in load(path)["Parameters"]}
     checks.that("the example's parameters are the templates'", example and example <= declared, sorted(example - declared))

@@ -53,7 +53,9 @@ def cases() -> list[Case]:
     """The matrix, and what goes round it."""
     out = []
 
-    def case(what: str, role: str, tags: dict[str, str], model: str, wanted: bool, region: str = REGION, action: str = "bedrock:InvokeModel") -> None:
+    def case(
+        what: str, role: str, tags: dict[str, str], model: str, wanted: bool, region: str = REGION, action: str = "bedrock:InvokeModel"
+    ) -> None:
         name = f"{what}: {role} with {tags or 'no tags'}, {action.removeprefix('bedrock:')} of {model} in {region}"
         out.append(Case(name, f"bedrock-{role}", tuple(tags.items()), MODELS[model], action, region, wanted))
 
@@ -69,7 +71,12 @@ def cases() -> list[Case]:
         case("no tag", dept, {}, best, False)
         case("a star", dept, {"dept": "*"}, best, False)
         case("another case", dept, {"dept": dept.title()}, best, False)
-        for area, region, wanted in (("eu", "eu-central-1", True), ("eu", "us-east-1", False), ("us", "us-west-2", True), ("us", "eu-west-1", False)):
+        for area, region, wanted in (
+            ("eu", "eu-central-1", True),
+            ("eu", "us-east-1", False),
+            ("us", "us-west-2", True),
+            ("us", "eu-west-1", False),
+        ):
             case("residency", dept, {"dept": dept, "region": area}, best, wanted, region)
         case("region", dept, {"dept": dept}, best, False, "ap-northeast-1")
     return out
@@ -103,7 +110,10 @@ class Evaluator:
         about = {f"aws:PrincipalTag/{key}": value for key, value in case.tags}
         about |= {"aws:RequestedRegion": case.region, "aws:SecureTransport": "true"} | (context or {})
         return {
-            "name": case.name, "action": case.action, "resource": resource, "ctx": about,
+            "name": case.name,
+            "action": case.action,
+            "resource": resource,
+            "ctx": about,
             "policies": [self._documents[documents.PERIMETER], self._documents[documents.own(case.role)]],
             "boundaries": [self._documents[documents.BOUNDARY]],
         }
@@ -113,7 +123,9 @@ class Evaluator:
         path = self._folder / "cases.json"
         numbered = [{**one, "name": f"case-{place}", "expect": "Unknown"} for place, one in enumerate(asked)]
         path.write_text(json.dumps(numbered), encoding="utf-8")
-        done = subprocess.run([str(self._program), "policy", "test", str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        done = subprocess.run(
+            [str(self._program), "policy", "test", str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
         if done.returncode not in (0, 1):
             raise RuntimeError(f"geophone policy test: {done.stdout}")
         told = {int(place): verdict for place, verdict in re.findall(r"case-(\d+): expected Unknown, got (\w+)", done.stdout)}
@@ -138,7 +150,11 @@ class Evaluator:
 
     def matrix(self, config: pathlib.Path) -> dict[tuple[str, str], str]:
         """`geophone policy matrix`: (department, family) to verdict."""
-        done = subprocess.run([str(self._program), "policy", "matrix", "--config", str(config), "--format", "ndjson"],
-                              stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(
+            [str(self._program), "policy", "matrix", "--config", str(config), "--format", "ndjson"],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
         cells = [json.loads(line) for line in done.stdout.splitlines()]
         return {(cell["department"], cell["family"]): cell["verdict"] for cell in cells}

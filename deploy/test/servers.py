@@ -46,7 +46,9 @@ def until(what: str, look: Callable[[], Any], seconds: float) -> Any:
 
 
 @contextlib.contextmanager
-def running(command: list[str], folder: pathlib.Path, environment: dict[str, str], log: pathlib.Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: list[str], folder: pathlib.Path, environment: dict[str, str], log: pathlib.Path, patience: float = 30
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process that ends with the block, by its own handle."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
@@ -56,7 +58,7 @@ def running(command: list[str], folder: pathlib.Path, environment: dict[str, str
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(30)
+                process.wait(patience)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(10)
@@ -76,17 +78,50 @@ class Emulator:
         """TLS, because policies that refuse plain HTTP are part of what is tested."""
         key = self._folder / "key.pem"
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
-             "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE",
-             "-keyout", str(key), "-out", str(self.certificate)],
-            check=True, stderr=subprocess.DEVNULL,
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=127.0.0.1",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1,DNS:localhost",
+                "-addext",
+                "basicConstraints=critical,CA:FALSE",
+                "-keyout",
+                str(key),
+                "-out",
+                str(self.certificate),
+            ],
+            check=True,
+            stderr=subprocess.DEVNULL,
         )
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self._folder), "TMPDIR": str(self._folder), "BIND_HOST": "127.0.0.1",
-                       "GATEWAY_PORT": str(self.port), "AUTH": "true", "USE_SSL": "1", "MINISTACK_SSL_CERT": str(self.certificate),
-                       "MINISTACK_SSL_KEY": str(key), "LOG_LEVEL": "WARNING", "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self._folder),
+            "TMPDIR": str(self._folder),
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(self.port),
+            "AUTH": "true",
+            "USE_SSL": "1",
+            "MINISTACK_SSL_CERT": str(self.certificate),
+            "MINISTACK_SSL_KEY": str(key),
+            "LOG_LEVEL": "WARNING",
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+        }
         log = self._folder / "ministack.log"
         program = str(pathlib.Path(sys.executable).with_name("ministack"))
-        with running([program], self._folder, environment, log) as process:
+        # It has nothing to finish, and waits for clients that keep their connections.
+        with running([program], self._folder, environment, log, patience=1) as process:
+
             def healthy() -> bool:
                 if process.poll() is not None:
                     sys.exit(f"MiniStack ended:\n{log.read_text(encoding='utf-8', errors='replace')}")
@@ -99,15 +134,23 @@ class Emulator:
     def client(self, service: str, credentials: dict[str, str] | None = None, region: str = REGION) -> Any:
         """A client of a service, of the root user unless told otherwise."""
         config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
-        return boto3.client(service, region_name=region, endpoint_url=self.endpoint, verify=str(self.certificate), config=config,
-                            **(credentials or ROOT))
+        return boto3.client(
+            service, region_name=region, endpoint_url=self.endpoint, verify=str(self.certificate), config=config, **(credentials or ROOT)
+        )
 
     def environment(self, credentials: dict[str, str] | None = None) -> dict[str, str]:
         """What a program must know to take MiniStack for AWS."""
         keys = credentials or ROOT
-        out = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_CA_BUNDLE": str(self.certificate), "SSL_CERT_FILE": str(self.certificate),
-               "AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": keys["aws_access_key_id"],
-               "AWS_SECRET_ACCESS_KEY": keys["aws_secret_access_key"], "AWS_EC2_METADATA_DISABLED": "true", "HOME": str(self._folder)}
+        out = {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_CA_BUNDLE": str(self.certificate),
+            "SSL_CERT_FILE": str(self.certificate),
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": keys["aws_access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": keys["aws_secret_access_key"],
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "HOME": str(self._folder),
+        }
         if "aws_session_token" in keys:
             out["AWS_SESSION_TOKEN"] = keys["aws_session_token"]
         return out
@@ -144,8 +187,13 @@ class Subscriber:
     def subscribe(self, sns: Any, topic: str) -> None:
         """Subscribes, and confirms as SNS asks."""
         sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=self.url)
-        token = until("a request for confirmation", lambda: next(
-            (post["Token"] for post in self._posts if post["Type"] == "SubscriptionConfirmation" and post["TopicArn"] == topic), None), 20)
+        token = until(
+            "a request for confirmation",
+            lambda: next(
+                (post["Token"] for post in self._posts if post["Type"] == "SubscriptionConfirmation" and post["TopicArn"] == topic), None
+            ),
+            20,
+        )
         sns.confirm_subscription(TopicArn=topic, Token=token)
 
     def notifications(self, topic: str) -> list[dict[str, Json]]:

@@ -10,7 +10,7 @@ import sys
 from typing import Any, Callable
 
 from checks import Checks
-from servers import Emulator
+from servers import Emulator, until
 from template import load
 
 Json = Any
@@ -33,8 +33,10 @@ class Stacks:
         self._templates.mkdir()
         ec2 = emulator.client("ec2")
         vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-        subnets = [ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{n}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"]["SubnetId"]
-                   for n, zone in enumerate("ab")]
+        subnets = [
+            ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{n}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"]["SubnetId"]
+            for n, zone in enumerate("ab")
+        ]
         self.tables: dict[str, dict[str, Json]] = {
             "perimeter": {"DomainPrefix": "emulated", "CallbackUrl": "https://example.com", "VpcId": vpc, "SubnetIds": subnets},
             "pipeline": {"Delivery": "eventbridge", "StreamMode": "PROVISIONED", "Shards": 2},
@@ -51,9 +53,16 @@ class Stacks:
             if change and name == "perimeter":
                 change(template)
             resources = template["Resources"]
-            gone = {logical: f"{one['Type']}: {UNKNOWN_TYPES[one['Type']]}" for logical, one in resources.items() if one["Type"] in UNKNOWN_TYPES}
-            gone |= {logical: "alarms over a query are linted, never made" for logical, one in resources.items()
-                     if one["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in one["Properties"]}
+            gone = {
+                logical: f"{one['Type']}: {UNKNOWN_TYPES[one['Type']]}"
+                for logical, one in resources.items()
+                if one["Type"] in UNKNOWN_TYPES
+            }
+            gone |= {
+                logical: "alarms over a query are linted, never made"
+                for logical, one in resources.items()
+                if one["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in one["Properties"]
+            }
             for logical, why in gone.items():
                 del resources[logical]
                 if is_first:
@@ -74,14 +83,38 @@ class Stacks:
         for table, values in self.tables.items():
             lines += ["", f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
         self._parameters.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        environment = {**self._emulator.environment(), "PATH": f"{self._aws.parent}:{os.environ['PATH']}", "GEOPHONE_BIN": str(self._geophone),
-                       "AWS_PAGER": ""}
+        environment = {
+            **self._emulator.environment(),
+            "PATH": f"{self._aws.parent}:{os.environ['PATH']}",
+            "GEOPHONE_BIN": str(self._geophone),
+            "AWS_PAGER": "",
+        }
         command = [sys.executable, str(DEPLOY / "stack"), what, str(self._parameters), "--templates", str(self._templates)]
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode:
             print(done.stdout + self._failures())
             sys.exit(f"deploy/stack {what} failed")
         return done.stdout
+
+    def switch(self, delivery: str) -> None:
+        """Changes the way of delivery by UpdateStack: MiniStack's change sets do not see that a condition has turned."""
+        client = self._emulator.client("cloudformation")
+        parameters = {**self.tables["pipeline"], "Delivery": delivery}
+        client.update_stack(
+            StackName="geophone-pipeline",
+            TemplateBody=(self._templates / "pipeline.yaml").read_text(encoding="utf-8"),
+            Parameters=[{"ParameterKey": key, "ParameterValue": str(value)} for key, value in parameters.items()],
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+        )
+
+        def done() -> bool:
+            status = client.describe_stacks(StackName="geophone-pipeline")["Stacks"][0]["StackStatus"]
+            if "ROLLBACK" in status or "FAILED" in status:
+                sys.exit(f"the way of delivery was not switched: {status}\n{self._failures()}")
+            return status == "UPDATE_COMPLETE"
+
+        until("the other way of delivery", done, 60)
+        self.tables["pipeline"]["Delivery"] = delivery
 
     def outputs(self, name: str) -> dict[str, str]:
         """The outputs of a stack."""
@@ -102,6 +135,9 @@ class Stacks:
         client, lines = self._emulator.client("cloudformation"), []
         for stack in client.describe_stacks()["Stacks"]:
             events = client.describe_stack_events(StackName=stack["StackName"])["StackEvents"]
-            lines += [f"{stack['StackName']}.{one['LogicalResourceId']}: {one.get('ResourceStatusReason', '')}"
-                      for one in events if "FAILED" in one["ResourceStatus"]]
+            lines += [
+                f"{stack['StackName']}.{one['LogicalResourceId']}: {one.get('ResourceStatusReason', '')}"
+                for one in events
+                if "FAILED" in one["ResourceStatus"]
+            ]
         return "\n".join(lines) + "\n"

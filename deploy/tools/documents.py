@@ -21,8 +21,10 @@ def own(role: str) -> str:
 
 def of_template(resources: dict[str, dict[str, Json]]) -> dict[str, Json]:
     """File name to document, from a template's resources with their functions worked out."""
-    out = {PERIMETER: resources["BedrockByDepartment"]["Properties"]["PolicyDocument"],
-           BOUNDARY: resources["DepartmentBoundary"]["Properties"]["PolicyDocument"]}
+    out = {
+        PERIMETER: resources["BedrockByDepartment"]["Properties"]["PolicyDocument"],
+        BOUNDARY: resources["DepartmentBoundary"]["Properties"]["PolicyDocument"],
+    }
     for resource in resources.values():
         properties = resource["Properties"]
         if resource["Type"] == "AWS::IAM::Role" and properties.get("Path") == "/departments/":

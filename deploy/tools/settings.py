@@ -73,5 +73,12 @@ def toml(
     for name in ("Stream", "IdentityStream"):
         lines += ["", "[[streams]]", f"name = {_text(pipeline[f'{name}Name'])}", f"arn = {_text(pipeline[f'{name}Arn'])}", *where]
     for name, form, severity in (("OnCall", "text", "medium"), ("Chat", "chatbot", "medium"), ("Findings", "ocsf", "informational")):
-        lines += ["", "[[topics]]", f"arn = {_text(stores[f'{name}TopicArn'])}", f"form = {_text(form)}", f"severity_min = {_text(severity)}", *where]
+        lines += [
+            "",
+            "[[topics]]",
+            f"arn = {_text(stores[f'{name}TopicArn'])}",
+            f"form = {_text(form)}",
+            f"severity_min = {_text(severity)}",
+            *where,
+        ]
     return "\n".join(lines) + "\n"

@@ -25,11 +25,13 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> Json:
+    value: Json
     if isinstance(node, yaml.ScalarNode):
         value = loader.construct_scalar(node)
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
     else:
+        assert isinstance(node, yaml.MappingNode)
         value = loader.construct_mapping(node, deep=True)
     if suffix == "Ref":
         return {"Ref": value}
@@ -64,7 +66,9 @@ class Resolver:
 
     def __init__(self, template: dict[str, Json], known: Known):
         self._template, self._known = template, known
-        self._parameters = {name: known.parameters.get(name, given.get("Default")) for name, given in template.get("Parameters", {}).items()}
+        self._parameters = {
+            name: known.parameters.get(name, given.get("Default")) for name, given in template.get("Parameters", {}).items()
+        }
         missing = [name for name, value in self._parameters.items() if value is None]
         if missing:
             raise ValueError(f"parameters without a value: {', '.join(missing)}")
@@ -88,7 +92,7 @@ class Resolver:
         if not isinstance(node, dict):
             return node
         if len(node) == 1:
-            (name, argument), = node.items()
+            ((name, argument),) = node.items()
             if name == "Ref":
                 return self._ref(argument)
             if name == "Condition" and isinstance(argument, str):
@@ -117,8 +121,13 @@ class Resolver:
         raise ValueError(f"Fn::{name} is not understood here")
 
     def _ref(self, name: str) -> Json:
-        pseudo = {"AWS::AccountId": self._known.account, "AWS::Region": self._known.region, "AWS::Partition": "aws",
-                  "AWS::StackName": self._known.stack, "AWS::NoValue": GONE}
+        pseudo = {
+            "AWS::AccountId": self._known.account,
+            "AWS::Region": self._known.region,
+            "AWS::Partition": "aws",
+            "AWS::StackName": self._known.stack,
+            "AWS::NoValue": GONE,
+        }
         if name in pseudo:
             return pseudo[name]
         if name in self._parameters:
