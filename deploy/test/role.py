@@ -104,6 +104,12 @@ def check(checks: Checks, emulator: Emulator, credentials: dict[str, str], pipel
         "SetTopicAttributes": partial(
             sns.set_topic_attributes, TopicArn=stores["OnCallTopicArn"], AttributeName="DisplayName", AttributeValue="x"
         ),
+        "Query": partial(
+            dynamodb.query,
+            TableName=table,
+            KeyConditionExpression="leaseKey = :key",
+            ExpressionAttributeValues={":key": {"S": "x"}},
+        ),
         "DeleteTable": partial(dynamodb.delete_table, TableName=table),
         "UpdateTable": partial(dynamodb.update_table, TableName=table, DeletionProtectionEnabled=False),
         "another's PutItem": partial(dynamodb.put_item, TableName="somebody-elses", Item=item),
