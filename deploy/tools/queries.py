@@ -6,15 +6,15 @@ import pathlib
 import re
 from typing import Any
 
-# audit.yaml makes the table itself.
-NOT_SAVED = {"raw_table"}
+# audit.yaml makes the table of the trail itself, and none of geophone's archive.
+NOT_SAVED = ("_table", "_enriched")
 
 
 def template(folder: pathlib.Path) -> dict[str, Any] | None:
     """A template with a named query for each `*.sql`; nothing where there is none."""
     resources = {}
     for path in sorted(folder.glob("*.sql")):
-        if path.stem in NOT_SAVED:
+        if path.stem.endswith(NOT_SAVED):
             continue
         text = path.read_text(encoding="utf-8")
         first = text.splitlines()[0].removeprefix("--").strip()
