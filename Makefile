@@ -2,7 +2,7 @@
 TOOLS := target/tools
 CARGO ?= cargo
 
-.PHONY: demo test tools check core-only lint deny bench score fmt clean-tools dashboards dashboards-lint browser
+.PHONY: demo test tools check core-only lint deny bench score fmt clean-tools dashboards dashboards-lint browser test-deploy
 
 demo: ## the whole job on this machine
 	$(CARGO) run --release --locked -- demo
@@ -37,6 +37,11 @@ dashboards: ## dashboards and alert rules against Grafana's types, a real Promet
 
 dashboards-lint: $(TOOLS)/.prometheus ## the fast part of it
 	dashboards/test/run lint
+
+# Tools come from PyPI into target/tools/deploy. GEOPHONE_BIN names another program than the one that is built here.
+test-deploy: ## the CloudFormation of deploy/: linted, guarded, deployed to an emulator, with geophone against it
+	@test -n "$(GEOPHONE_BIN)" || $(CARGO) build --locked
+	deploy/test/run
 
 # Wants Debian's chromium, or another that CHROMIUM names.
 browser: ## the on-call page in a real browser, over the running demo; PICTURES=folder keeps what it saw
