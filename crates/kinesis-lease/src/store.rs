@@ -1,12 +1,14 @@
 //! Where manifests are kept between runs.
 
 mod folder;
-mod format;
+pub(crate) mod format;
+pub(crate) mod words;
 
 use std::io;
 use std::path::PathBuf;
 
 pub use folder::FolderStore;
+pub(crate) use folder::{LockedFolder, blocking};
 
 use crate::checkpoint::Manifest;
 
