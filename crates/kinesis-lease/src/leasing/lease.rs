@@ -127,6 +127,11 @@ pub struct Write {
     pub change: Change,
 }
 
+/// How many writes a writer may have missed and still be sure that nobody wrote in between: one of
+/// its own whose reply was lost (two cannot both have met the same counter), and another worker's
+/// claim. After more the lease has been somewhere else, even if it is back.
+const UNSEEN_WRITES_MAX: u64 = 2;
+
 /// What became of a write that was refused or not answered, judged by the row as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
@@ -198,9 +203,9 @@ impl Write {
         if row.fence() == expected && moved {
             return Settled::Applied(row);
         }
-        // A release that left the author without a say and then was built upon looks like this, too:
-        // either way the author has nothing to do any more.
-        if row.writer() == Some(&self.author) { Settled::StillMine(row) } else { Settled::Refused(Some(row)) }
+        let unseen = row.counter.checked_sub(self.fence.counter);
+        let is_continued = unseen.is_some_and(|writes| writes <= UNSEEN_WRITES_MAX);
+        if is_continued && row.writer() == Some(&self.author) { Settled::StillMine(row) } else { Settled::Refused(Some(row)) }
     }
 }
 
@@ -263,6 +268,9 @@ mod tests {
         assert_eq!(renew.settle(None), Settled::Refused(None));
         let claimed = after(&row, "b", Change::Claim);
         assert_eq!(renew.settle(Some(claimed.clone())), Settled::StillMine(claimed), "asked for, not lost");
+
+        let back = LeaseRow { counter: row.counter + 3, ..row.clone() };
+        assert_eq!(renew.settle(Some(back.clone())), Settled::Refused(Some(back)), "it was elsewhere in between");
 
         // An earlier renewal without a reply must not pass for a checkpoint.
         let moved = write(&row, "a", checkpoint("7", "x"));

@@ -93,7 +93,7 @@ pub fn assign(view: &View, me: &Arc<str>, held: &BTreeSet<Arc<str>>, settings: &
             take.push(Write::new(&seen.row, me, Change::Take));
         }
     }
-    let steal = if available.is_empty() && mine < target { steal(&loads, me, settings) } else { None };
+    let steal = if available.is_empty() && mine < target { steal(&loads, me, held, settings) } else { None };
     let counts = AssignmentCounts {
         total_leases: leases as u64,
         num_workers: workers as u64,
@@ -121,7 +121,10 @@ fn is_neglected(seen: &Seen, as_of: Moment, settings: &PlanSettings) -> bool {
 
 /// One lease of the most loaded worker, if it has at least two more than I: with one more, the
 /// imbalance would only change sides.
-fn steal(loads: &BTreeMap<&Arc<str>, Vec<&Seen>>, me: &Arc<str>, settings: &PlanSettings) -> Option<Write> {
+///
+/// Not one that is in my hands still: another has taken it, and I am about to notice. To take it
+/// back before that would let my old tenure go on where the other has been.
+fn steal(loads: &BTreeMap<&Arc<str>, Vec<&Seen>>, me: &Arc<str>, held: &BTreeSet<Arc<str>>, settings: &PlanSettings) -> Option<Write> {
     let mine = loads.get(me).map_or(0, Vec::len);
     let (_, leases) = loads.iter().max_by_key(|(owner, leases)| (leases.len(), rank(me, owner)))?;
     if leases.len() < mine + 2 {
@@ -129,7 +132,7 @@ fn steal(loads: &BTreeMap<&Arc<str>, Vec<&Seen>>, me: &Arc<str>, settings: &Plan
     }
     // One that changes hands already is let alone.
     let quiet = leases.iter().filter(|seen| seen.row.checkpoint_owner.is_none() && seen.row.owner.is_some());
-    let lease = quiet.min_by_key(|seen| rank(me, &seen.row.key))?;
+    let lease = quiet.filter(|seen| !held.contains(&seen.row.key)).min_by_key(|seen| rank(me, &seen.row.key))?;
     let change = if settings.handover_timeout.is_zero() { Change::Take } else { Change::Claim };
     Some(Write::new(&lease.row, me, change))
 }

@@ -50,8 +50,9 @@ pub fn synchronise(listed: &[ListedShard], rows: &[LeaseRow], start: StartAt) ->
         .collect();
     parents_first(&mut create);
     let holes = holes(listed);
-    let forget = if holes.is_empty() { forget(rows, &leases) } else { Vec::new() };
-    Alignment { adopt: adopt(rows, &create), create, forget, holes }
+    let adopt = adopt(rows, &create);
+    let forget = if holes.is_empty() { forget(rows, leases, &create, &adopt) } else { Vec::new() };
+    Alignment { create, adopt, forget, holes }
 }
 
 fn leases(listed: &[ListedShard], rows: &[LeaseRow]) -> BTreeMap<Arc<str>, Lease> {
@@ -103,9 +104,23 @@ fn adopt(rows: &[LeaseRow], create: &[LeaseRow]) -> Vec<(Arc<str>, Vec<Arc<str>>
     rows.iter().chain(create).filter_map(known).collect()
 }
 
-fn forget(rows: &[LeaseRow], leases: &BTreeMap<Arc<str>, Lease>) -> Vec<LeaseRow> {
+/// As if `create` and `adopt` had been done: a child that is only now found has not progressed.
+fn forget(
+    rows: &[LeaseRow],
+    mut leases: BTreeMap<Arc<str>, Lease>,
+    create: &[LeaseRow],
+    adopt: &[(Arc<str>, Vec<Arc<str>>)],
+) -> Vec<LeaseRow> {
+    for row in create {
+        leases.insert(row.key.clone(), Lease::new(row.checkpoint.clone(), row.parents.clone()));
+    }
+    for (key, children) in adopt {
+        if let Some(lease) = leases.get_mut(key) {
+            lease.children.clone_from(children);
+        }
+    }
     let stream: Arc<str> = Arc::from("");
-    let keyed = leases.iter().map(|(shard, lease)| (ShardKey::new(stream.clone(), shard.clone()), lease.clone())).collect();
+    let keyed = leases.into_iter().map(|(shard, lease)| (ShardKey::new(stream.clone(), shard), lease)).collect();
     let keys: BTreeSet<Arc<str>> = forgettable(&keyed).into_iter().map(|key| key.shard).collect();
     rows.iter().filter(|row| keys.contains(&row.key)).cloned().collect()
 }
@@ -180,6 +195,8 @@ mod tests {
         assert_eq!(forgotten(&both, Checkpoint::after("1")), 0, "listed");
         assert_eq!(forgotten(&only_child, Checkpoint::TrimHorizon), 0, "the child has not begun");
         assert_eq!(forgotten(&only_child, Checkpoint::after("1")), 1);
+        let rows = [LeaseRow { children: vec![], ..parent.clone() }, LeaseRow::new("other", Checkpoint::TrimHorizon)];
+        assert_eq!(synchronise(&only_child, &rows, StartAt::TrimHorizon).forget, [], "a child that is only now found");
         let torn = [shard("a", &["p"], Some((0, 4))), shard("z", &[], Some((8, 9)))];
         assert_eq!(forgotten(&torn, Checkpoint::after("1")), 0, "such a listing proves nothing");
     }

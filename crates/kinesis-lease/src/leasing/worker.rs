@@ -124,11 +124,11 @@ impl LeaseWorker {
         running.spawn(tasks.clone().renew());
         let (taker, mut taker_stops) = (tasks.clone(), stopping.clone());
         running.spawn(async move {
-            tokio::select! { () = taker.take() => {}, _ = taker_stops.wait_for(|stop| *stop) => {} }
+            tokio::select! { biased; () = taker.take() => {}, _ = taker_stops.wait_for(|stop| *stop) => {} }
         });
         let mut discovery_stops = stopping;
         running.spawn(async move {
-            tokio::select! { () = tasks.discover(source) => {}, _ = discovery_stops.wait_for(|stop| *stop) => {} }
+            tokio::select! { biased; () = tasks.discover(source) => {}, _ = discovery_stops.wait_for(|stop| *stop) => {} }
         });
         (receiver, LeaseWorkerHandle { holdings, stop, _running: running })
     }
@@ -228,6 +228,7 @@ impl<T: LeaseTable> Tasks<T> {
             loop {
                 let pause = tokio::time::Instant::now() + self.renewal_interval();
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep_until(pause.min(next)) => {}
                     () = self.holdings.hurry_taker.notified() => break,
                 }
@@ -335,6 +336,7 @@ impl<T: LeaseTable> Tasks<T> {
             let soon = !is_whole && tries_left > 0;
             tries_left = if soon { tries_left - 1 } else { 0 };
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(if soon { interval.min(CHILDLESS_INTERVAL) } else { interval }) => {}
                 () = self.holdings.hurry_discovery.notified() => tries_left = CHILDLESS_TRIES,
             }

@@ -3,7 +3,8 @@
 //! * `contract`: what the consumer promises, run against two independent Kinesis servers;
 //! * `faults`: what it does when service and network misbehave;
 //! * `plan_model`: the plan against a plain model of a stream, over random histories;
-//! * `folder`: the folder store, damage and locks included.
+//! * `folder`: the folder store, damage and locks included;
+//! * `simulation`: many workers over one lease table in virtual time, with everything that goes wrong.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,4 +17,5 @@ mod contract;
 mod faults;
 mod folder;
 mod plan_model;
+mod simulation;
 mod support;

@@ -67,6 +67,13 @@ fn one_lease_is_asked_for_where_the_imbalance_is_two() {
 }
 
 #[test]
+fn a_lease_that_was_just_lost_is_not_taken_back_before_that_is_noticed() {
+    let seen = view(&[Some("b"), Some("b"), Some("b")], 5);
+    let still_in_hand = BTreeSet::from([name("s0"), name("s1"), name("s2")]);
+    assert_eq!(assign(&seen, &name("a"), &still_in_hand, &PlanSettings::default()).steal, None);
+}
+
+#[test]
 fn a_lease_that_changes_hands_is_let_alone_and_counts_for_who_gets_it() {
     let mut seen = view(&[Some("b"), Some("b")], 5);
     let claimed = LeaseRow { checkpoint_owner: Some(name("b")), owner: Some(name("a")), counter: 1, ..lease("s0", None) };
