@@ -17,6 +17,7 @@
 //! * [`plan`](mod@plan): what to take, what to ask for, what to wait for;
 //! * [`sync`](mod@sync): leases from a listing of shards;
 //! * [`table`]: [`LeaseTable`] and its three implementations;
+//! * [`source`]: where the shards are listed;
 //! * [`token`]: [`LeaseToken`], the one way to move a checkpoint;
 //! * [`worker`]: [`LeaseWorker`], which runs all of it;
 //! * [`counts`]: KCL's numbers under KCL's names.
@@ -42,6 +43,7 @@ pub mod lease;
 pub mod view;
 pub mod plan;
 pub mod sync;
+pub mod source;
 pub mod table;
 mod tenure;
 pub mod token;
@@ -50,7 +52,8 @@ pub mod worker;
 pub use counts::{AssignmentCounts, LeaseCounts};
 pub use lease::{Change, Fence, LeaseRow, Settled, Write};
 pub use plan::PlanSettings;
+pub use source::{KinesisShards, ShardSource};
 pub use table::{BadRow, DynamoTable, FolderTable, LeaseTable, MemoryTable, Scan, TableError};
 pub use token::{CheckpointError, LeaseToken, LostReason, TokenState};
 pub use view::{Moment, View};
-pub use worker::{LeaseEvent, LeaseWorker, LeaseWorkerHandle, ShardSource, WorkerSettings};
+pub use worker::{LeaseEvent, LeaseWorker, LeaseWorkerHandle, WorkerSettings};

@@ -198,7 +198,9 @@ impl Write {
         let expected = Fence { counter: self.fence.counter.saturating_add(1), owner, checkpoint_owner };
         let moved = match &self.change {
             Change::Checkpoint { to, snapshot_ref } => row.checkpoint == *to && row.snapshot_ref == *snapshot_ref,
-            Change::Renew | Change::Take | Change::Claim | Change::Release => true,
+            // Its own former tenure may have ended the shard meanwhile: nothing is left to take.
+            Change::Take | Change::Claim => !row.is_finished(),
+            Change::Renew | Change::Release => true,
         };
         if row.fence() == expected && moved {
             return Settled::Applied(row);
@@ -269,6 +271,8 @@ mod tests {
         let claimed = after(&row, "b", Change::Claim);
         assert_eq!(renew.settle(Some(claimed.clone())), Settled::StillMine(claimed), "asked for, not lost");
 
+        let ended = after(&row, "a", Change::Checkpoint { to: Checkpoint::ShardEnd, snapshot_ref: None });
+        assert_eq!(write(&row, "a", Change::Take).settle(Some(ended.clone())), Settled::StillMine(ended), "left behind, and over");
         let back = LeaseRow { counter: row.counter + 3, ..row.clone() };
         assert_eq!(renew.settle(Some(back.clone())), Settled::Refused(Some(back)), "it was elsewhere in between");
 

@@ -11,6 +11,7 @@ use tokio::time::MissedTickBehavior;
 use super::counts::{LeaseCounts, count};
 use super::lease::{Change, LeaseRow, Settled, Write};
 use super::plan::{self, Claim, PlanSettings, assign};
+use super::source::ShardSource;
 use super::sync::synchronise;
 use super::table::{BadRow, LeaseTable, Scan, TableError, in_time, perform};
 use super::tenure::Holdings;
@@ -24,15 +25,6 @@ const SCAN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How soon to list again when a shard has ended whose children are not listed yet, and how often.
 const CHILDLESS_INTERVAL: Duration = Duration::from_secs(1);
 const CHILDLESS_TRIES: u32 = 30;
-
-/// Where the stream's shards are listed.
-pub trait ShardSource: Send + Sync + 'static {
-    /// Every shard of the stream, page after page.
-    ///
-    /// # Errors
-    /// A page could not be had. Half a listing is never given.
-    fn list(&self) -> impl Future<Output = Result<Vec<ListedShard>, TableError>> + Send;
-}
 
 /// How a worker goes about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
