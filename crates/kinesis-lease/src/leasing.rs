@@ -20,6 +20,7 @@
 //! * [`source`]: where the shards are listed;
 //! * [`token`]: [`LeaseToken`], the one way to move a checkpoint;
 //! * [`worker`]: [`LeaseWorker`], which runs all of it;
+//! * [`consumer`]: [`LeasedConsumer`], which reads the shards whose leases are held;
 //! * [`counts`]: KCL's numbers under KCL's names.
 //!
 //! The first four are pure: no clock, no I/O, nothing random.
@@ -48,7 +49,9 @@ pub mod table;
 mod tenure;
 pub mod token;
 pub mod worker;
+pub mod consumer;
 
+pub use consumer::{LeasedConsumer, LeasedConsumerHandle, LeasedDelivery};
 pub use counts::{AssignmentCounts, LeaseCounts};
 pub use lease::{Change, Fence, LeaseRow, Settled, Write};
 pub use plan::PlanSettings;

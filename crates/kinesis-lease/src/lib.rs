@@ -93,6 +93,7 @@ pub mod trouble;
 mod backoff;
 mod calls;
 mod discovery;
+mod outlet;
 mod shard;
 
 pub use checkpoint::{Checkpoint, Lease, Manifest, ShardKey};

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::counts::{AssignmentCounts, LeaseCounts, Tally, count};
 use super::lease::{Change, LeaseRow, Settled, Write};
+use super::plan;
 use super::table::{LeaseTable, TableError, perform};
 use super::token::{CheckpointError, LostReason, TokenState};
 use super::view::{Moment, View};
@@ -28,6 +29,10 @@ pub(super) struct Tenure {
     pub(super) key: Arc<str>,
     /// Where reading begins.
     pub(super) opening: Checkpoint,
+    /// The row as it was when it was taken.
+    pub(super) taken: LeaseRow,
+    /// The parents' rows then, as far as they are kept. They are at their end, so they do not change.
+    pub(super) parents: Vec<LeaseRow>,
     /// The row as last written or read. Locked for a whole write, so that renewal and checkpoint
     /// each know the counter that the other left.
     row: tokio::sync::Mutex<LeaseRow>,
@@ -163,7 +168,12 @@ impl<T: LeaseTable> Holdings<T> {
 
     /// A lease was taken by a write that was sent at `sent`. The second part is for the tokens to
     /// hold. `None` if the lease is in hand already.
-    pub(super) fn gain(&self, row: LeaseRow, opening: Checkpoint, sent: Moment) -> Option<(Arc<Tenure>, Arc<()>)> {
+    pub(super) fn gain(&self, row: LeaseRow, sent: Moment) -> Option<(Arc<Tenure>, Arc<()>)> {
+        let (opening, parents) = {
+            let view = self.view();
+            let parents = row.parents.iter().filter_map(|parent| view.get(parent));
+            (plan::opening(&row, &view), parents.map(|seen| seen.row.clone()).collect())
+        };
         let mut held = self.held();
         if held.contains_key(&row.key) {
             return None;
@@ -173,6 +183,8 @@ impl<T: LeaseTable> Holdings<T> {
             alive: Arc::downgrade(&alive),
             key: row.key.clone(),
             opening,
+            taken: row.clone(),
+            parents,
             row: tokio::sync::Mutex::new(row),
             state: watch::channel(TokenState::Held).0,
             valid_until_ms: AtomicU64::default(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::lease::Change;
+use super::lease::{Change, LeaseRow};
 use super::table::{LeaseTable, TableError};
 use super::tenure::{Holdings, Tenure};
 use crate::checkpoint::Checkpoint;
@@ -117,6 +117,18 @@ impl<T: LeaseTable> LeaseToken<T> {
     /// Where reading begins: the checkpoint as it was when the lease was taken.
     pub fn opening(&self) -> &Checkpoint {
         &self.tenure.opening
+    }
+
+    /// The row as it was when the lease was taken, with the reference to what belongs to its
+    /// checkpoint.
+    pub fn taken(&self) -> &LeaseRow {
+        &self.tenure.taken
+    }
+
+    /// The rows of the shard's parents, as far as they are kept: a lease without progress of its own
+    /// goes on from what belongs to their ends.
+    pub fn parents(&self) -> &[LeaseRow] {
+        &self.tenure.parents
     }
 
     /// Whether the lease is held for sure at this moment. By the time the answer is used it may be

@@ -29,8 +29,10 @@ const CHILDLESS_TRIES: u32 = 30;
 /// How a worker goes about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerSettings {
-    /// The worker's name, its own among all that share the table: two of one name would take each
-    /// other's writes for their own.
+    /// The worker's name, its own among all that live and share the table: two of one name take each
+    /// other's writes for their own, and neither fences the other off.
+    /// [`unique`](Self::unique) gives such a name. A fixed one, which goes on with its own leases
+    /// at once after a restart, is for tables that admit one process only (a folder's).
     pub name: Arc<str>,
     /// Failover time, shares and limits.
     pub plan: PlanSettings,
@@ -51,6 +53,11 @@ pub struct WorkerSettings {
 }
 
 impl WorkerSettings {
+    /// A worker whose name begins with `prefix` (the host's name, say) and is unlike any other's.
+    pub fn unique(prefix: &str) -> Self {
+        Self::new(format!("{prefix}:{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)))
+    }
+
     /// The worker `name` with all defaults.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
@@ -298,17 +305,13 @@ impl<T: LeaseTable> Tasks<T> {
             Ok(Settled::Refused(None)) => return count(&self.holdings.tally.untaken),
             Err(error) => return self.tell(trouble(Some(&write.key), &error)).await,
         };
-        let opening = {
-            let mut view = self.holdings.view();
-            view.observe_one(row.clone(), self.holdings.now());
-            plan::opening(&row, &view)
-        };
+        self.holdings.view().observe_one(row.clone(), self.holdings.now());
         if write.change != Change::Take {
             tracing::info!(lease = %row.key, "asked for a lease");
             return;
         }
-        tracing::info!(lease = %row.key, from = %opening, "lease taken");
-        if let Some((tenure, alive)) = self.holdings.gain(row, opening, sent) {
+        if let Some((tenure, alive)) = self.holdings.gain(row, sent) {
+            tracing::info!(lease = %tenure.key, from = %tenure.opening, "lease taken");
             self.tell(LeaseEvent::Gained(LeaseToken::new(self.holdings.clone(), tenure, alive))).await;
         }
     }

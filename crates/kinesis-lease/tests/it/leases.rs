@@ -2,6 +2,7 @@
 
 mod dynamo;
 mod fleet;
+mod reading;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -144,7 +144,7 @@ fn a_claim_waits_for_a_worker_that_lives_and_not_for_ever() {
     assert_eq!(claim(&seen(&claimed, 5), &me, at(16), &settings), take, "no sign of life");
     assert_eq!(claim(&seen(&claimed, 25), &me, at(29), &settings), Claim::Wait);
     assert_eq!(claim(&seen(&claimed, 25), &me, at(31), &settings), take, "too long");
-    let free = LeaseRow { checkpoint_owner: None, ..claimed.clone() };
+    let free = LeaseRow { checkpoint_owner: None, ..claimed };
     assert!(matches!(claim(&seen(&free, 5), &me, at(6), &settings), Claim::Take(_)), "let go");
     assert_eq!(claim(&seen(&lease("s", Some("c")), 5), &me, at(99), &settings), Claim::None);
 }

@@ -43,8 +43,10 @@ pub struct Fleet {
     scenario: Scenario,
     rng: fastrand::Rng,
     workers: BTreeMap<String, Worker>,
-    /// Names that were used.
+    /// Names that were given.
     names: u32,
+    /// Of processes that were killed.
+    dead: Vec<String>,
 }
 
 /// A process.
@@ -66,7 +68,7 @@ impl Fleet {
         let mut rng = fastrand::Rng::with_seed(seed);
         let shards = rng.usize(1..8);
         let world = World::new(rng.u64(..), shards, scenario.sabotage, scenario.handover);
-        Self { world, scenario, rng, workers: BTreeMap::new(), names: 0 }
+        Self { world, scenario, rng, workers: BTreeMap::new(), names: 0, dead: Vec::new() }
     }
 
     pub async fn run(mut self) -> Found {
@@ -91,14 +93,15 @@ impl Fleet {
     }
 
     fn start_worker(&mut self) {
-        // A process that comes back under its old name finds what it left behind.
-        let same_name = self.names > 0 && self.rng.u32(..3) == 0;
-        let number = if same_name { self.rng.u32(..self.names) } else { self.names };
-        let name = format!("worker-{number}");
-        if self.workers.contains_key(&name) {
-            return;
-        }
-        self.names = self.names.max(number + 1);
+        // A process that comes back under its old name finds what it left behind, requests that are
+        // still under way included. Two that live at the same time never have one name.
+        let name = match self.rng.usize(..3) {
+            0 if !self.dead.is_empty() => self.dead.swap_remove(self.rng.usize(..self.dead.len())),
+            _ => {
+                self.names += 1;
+                format!("worker-{}", self.names)
+            }
+        };
         let link = Link::new(&self.world);
         let settings = WorkerSettings {
             plan: PlanSettings { failover: FAILOVER, handover_timeout: self.scenario.handover, ..PlanSettings::default() },
@@ -207,6 +210,7 @@ impl Fleet {
     fn kill(&mut self) {
         if let Some(name) = self.some_worker() {
             self.workers.remove(&name);
+            self.dead.push(name);
             self.world.lock().found.kills += 1;
         }
     }

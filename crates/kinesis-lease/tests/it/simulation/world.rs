@@ -262,11 +262,10 @@ impl Inner {
         match &write.change {
             Change::Checkpoint { to, snapshot_ref } => {
                 if world.sabotage == Sabotage::TwoWrites && self.chaos && self.rng.u32(..20) == 0 {
-                    after.snapshot_ref = row.snapshot_ref.clone();
+                    after.snapshot_ref = row.snapshot_ref;
                 }
-                let kept = after.snapshot_ref.clone();
-                debug_assert!(world.sabotage == Sabotage::TwoWrites || kept == *snapshot_ref);
-                self.check_checkpoint(&write, to, kept.as_ref());
+                debug_assert!(world.sabotage == Sabotage::TwoWrites || after.snapshot_ref == *snapshot_ref);
+                self.check_checkpoint(&write, to, after.snapshot_ref.as_ref());
             }
             Change::Take => {
                 self.found.takes += 1;
