@@ -34,7 +34,9 @@ pub struct Alignment {
     pub holes: Vec<HashRange>,
 }
 
-/// Compares a *complete* listing with a complete scan that was begun *after* the listing's answer.
+/// Compares a *complete* scan with a complete listing that was asked for *after* the scan. The other
+/// way round a shard that appeared in between, was leased by another worker and read to its end,
+/// would be in the scan, missing in the listing, and hence forgotten.
 pub fn synchronise(listed: &[ListedShard], rows: &[LeaseRow], start: StartAt) -> Alignment {
     let leases: BTreeMap<Arc<str>, Lease> = leases(listed, rows);
     let plan = plan(listed, &leases, start);

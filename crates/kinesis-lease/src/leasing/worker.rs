@@ -342,8 +342,9 @@ impl<T: LeaseTable> Tasks<T> {
     async fn align<S: ShardSource>(&self, source: &S) -> Result<bool, TableError> {
         let table = &self.holdings.table;
         table.prepare().await?;
-        let listed = in_time(SCAN_TIMEOUT, source.list()).await?;
+        // In this order: a shard that came after the listing would look as if it had gone.
         let Scan { rows, .. } = in_time(SCAN_TIMEOUT, table.scan()).await?;
+        let listed = in_time(SCAN_TIMEOUT, source.list()).await?;
         let alignment = synchronise(&listed, &rows, self.holdings.settings.start);
         let timeout = self.holdings.call_timeout();
         for row in &alignment.create {

@@ -36,7 +36,7 @@ const CHAOS_TIME: Duration = Duration::from_secs(240);
 const CALM_TIME: Duration = Duration::from_secs(240);
 /// A shard is trimmed so long after its end was committed: retention is longer than any request
 /// is under way.
-const TRIM_AFTER: Duration = Duration::from_secs(60);
+const TRIM_AFTER: Duration = Duration::from_secs(90);
 
 pub struct Fleet {
     world: World,
