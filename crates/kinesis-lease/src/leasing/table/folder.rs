@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::memory::{MemoryTable, apply};
 use super::{LeaseTable, Scan, TableError};
-use crate::leasing::lease::{LeaseRow, Write};
+use crate::leasing::lease::{Change, LeaseRow, Write};
 use crate::plan::HashRange;
 use crate::store::{LockedFolder, StoreError, blocking, format, words};
 
@@ -17,8 +17,9 @@ const LEASES_FILE: &str = "leases.json";
 type Rows = BTreeMap<Arc<str>, LeaseRow>;
 
 /// Keeps leases as `leases.json` in a folder of its own, which is replaced as a whole by every
-/// write and synced before the write is answered; see [`FolderStore`](crate::FolderStore), whose
-/// lock and format it shares. Clones share the folder.
+/// write but a renewal and synced before the write is answered; see
+/// [`FolderStore`](crate::FolderStore), whose lock and format it shares. Clones share the folder.
+/// It is made for some hundred shards: each checkpoint writes the file (about 300 bytes a lease).
 ///
 /// One process at a time has the folder. Give its worker the same name each time: it then goes on
 /// with its leases at once, where another name would have to wait for them to expire.
@@ -30,7 +31,7 @@ pub struct FolderTable {
 #[derive(Debug)]
 struct Inner {
     folder: LockedFolder,
-    /// What the file holds.
+    /// What the file holds, with newer counters.
     leases: MemoryTable,
     /// Taken in the blocking thread for a whole change: file and copy move together, and a change
     /// whose future is dropped still runs to its end.
@@ -63,6 +64,11 @@ impl FolderTable {
 }
 
 impl Inner {
+    fn renew(&self, write: &Write) -> bool {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        apply::write(&mut self.leases.locked(), write)
+    }
+
     /// Makes a change to a copy, puts that into the file, and only then shows it.
     fn change<V>(&self, change: impl FnOnce(&mut Rows) -> V) -> Result<V, StoreError> {
         // The lock guards no data that a panic could have left half-changed.
@@ -97,6 +103,12 @@ impl LeaseTable for FolderTable {
     }
 
     async fn write(&self, write: &Write) -> Result<bool, TableError> {
+        // A sign of life is for this process's life: nobody else has the folder, and after it the
+        // counter that the file holds is as good. Everything else is synced.
+        if write.change == Change::Renew {
+            let (inner, write) = (self.inner.clone(), write.clone());
+            return Ok(blocking(move || Ok(inner.renew(&write))).await?);
+        }
         let write = write.clone();
         self.change(move |rows| apply::write(rows, &write)).await
     }

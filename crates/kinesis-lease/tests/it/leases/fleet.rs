@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use kinesis_lease::Checkpoint;
 use kinesis_lease::leasing::{
-    CheckpointError, FolderTable, LeaseEvent, LeaseTable, LeaseToken, LeaseWorker, LeaseWorkerHandle, LostReason, PlanSettings,
-    ShardSource, TableError, TokenState, WorkerSettings,
+    Change, CheckpointError, FolderTable, LeaseEvent, LeaseTable, LeaseToken, LeaseWorker, LeaseWorkerHandle, LostReason, MemoryTable,
+    PlanSettings, ShardSource, TableError, TokenState, WorkerSettings, Write,
 };
 use kinesis_lease::plan::ListedShard;
 use tokio::sync::mpsc::Receiver;
@@ -158,4 +158,38 @@ async fn a_token_that_is_dropped_frees_its_lease() {
     worker.tokens.clear();
     worker.until(1).await;
     assert_eq!(worker.handle.counts().lost_leases, 1);
+}
+
+/// The worker has the lease again, but whoever processed under the old token has missed what another
+/// did in between.
+#[tokio::test]
+async fn a_token_of_a_lost_and_regained_lease_is_refused() {
+    let table = MemoryTable::default();
+    let mut worker = Worker::start(table.clone(), "me", 1);
+    worker.until(1).await;
+    let old = worker.tokens.values().next().unwrap().clone();
+    old.checkpoint(Checkpoint::after("10"), None).await.unwrap();
+
+    let mut row = table.rows().remove(0);
+    let other: Arc<str> = "other".into();
+    let theirs = Change::Checkpoint { to: Checkpoint::after("20"), snapshot_ref: Some("theirs".into()) };
+    for change in [Change::Take, theirs, Change::Release] {
+        let write = Write::new(&row, &other, change);
+        assert!(table.write(&write).await.unwrap());
+        row = write.applied_to(&row).unwrap();
+    }
+    let mut state = old.watch();
+    state.wait_for(|state| *state == TokenState::Over(LostReason::Taken)).await.unwrap();
+    worker.until(1).await;
+    let new = worker.tokens.values().next().unwrap();
+    assert!(new.is_valid() && !old.is_valid());
+    assert_eq!((new.opening(), new.taken().snapshot_ref.as_deref()), (&Checkpoint::after("20"), Some("theirs")));
+    let error = old.checkpoint(Checkpoint::after("15"), None).await.unwrap_err();
+    assert!(matches!(error, CheckpointError::Lost { why: LostReason::Taken, .. }), "{error}");
+    assert!(old.release().await.is_err(), "nor can it let go of what is the other's");
+    new.checkpoint(Checkpoint::after("30"), Some("ours".into())).await.unwrap();
+    new.checkpoint(Checkpoint::ShardEnd, Some("end".into())).await.unwrap();
+    assert!(new.checkpoint(Checkpoint::after("40"), None).await.is_err(), "nothing comes after the end");
+    let row = table.rows().remove(0);
+    assert_eq!((row.checkpoint, row.snapshot_ref.as_deref()), (Checkpoint::ShardEnd, Some("end")));
 }
