@@ -38,6 +38,60 @@
 //!   room: after a worker died within about failover + [`WorkerSettings::take_interval`].
 //!
 //! What is read after the last checkpoint is read again by the next owner: at least once.
+//!
+//! # What is absent
+//! Enhanced fan-out. Several streams in one table: give each a table of its own. KCL 3's assignment
+//! by load. A fleet that is shared with KCL itself: the row is KCL 2's and either leaves the other's
+//! live leases alone, but a finished lease, which is not renewed here, is free to be taken in KCL's
+//! eyes, and KCL does not hand over.
+//!
+//! # Example
+//! ```no_run
+//! # async fn example(kinesis: aws_sdk_kinesis::Client, dynamo: aws_sdk_dynamodb::Client)
+//! # -> Result<(), Box<dyn std::error::Error>> {
+//! use kinesis_lease::leasing::{DynamoTable, LeasedConsumer, LeasedDelivery, WorkerSettings};
+//! use kinesis_lease::{Checkpoint, ConsumerSettings, Delivery, StreamSettings};
+//!
+//! let table = DynamoTable::new(dynamo, "orders-leases");
+//! let stream = (kinesis, StreamSettings::new("orders"));
+//! let worker = WorkerSettings::unique("host-1");
+//! let (mut deliveries, consumer) =
+//!     LeasedConsumer::start(stream, &ConsumerSettings::default(), table, worker)?;
+//! let mut tokens = std::collections::BTreeMap::new();
+//!
+//! while let Some(delivery) = deliveries.recv().await {
+//!     match delivery {
+//!         LeasedDelivery::Gained(token) => {
+//!             // … restore what `token.taken().snapshot_ref` or the parents' rows name, then:
+//!             tokens.insert(token.key().clone(), token);
+//!         }
+//!         LeasedDelivery::Read { token, delivery: Delivery::Page { records, end, .. } } => {
+//!             // … have an effect for every record, store a snapshot, then:
+//!             # let _ = records;
+//!             if let Err(error) = token.checkpoint(end, Some("snapshot-7".into())).await {
+//!                 eprintln!("{error}"); // lost: the next owner has the records again
+//!             }
+//!         }
+//!         LeasedDelivery::Read { token, delivery: Delivery::ShardEnded { .. } } => {
+//!             if let Err(error) = token.checkpoint(Checkpoint::ShardEnd, Some("snapshot-8".into())).await {
+//!                 eprintln!("{error}");
+//!             }
+//!             tokens.remove(token.key());
+//!         }
+//!         LeasedDelivery::Asked(token) => {
+//!             _ = token.release().await; // if it fails the lease expires
+//!             tokens.remove(token.key());
+//!         }
+//!         LeasedDelivery::Lost { token, .. } => {
+//!             tokens.remove(token.key());
+//!         }
+//!         _ => {}
+//!     }
+//! }
+//! consumer.stop().await;
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod counts;
 pub mod lease;

@@ -71,8 +71,8 @@ fn the_promises_hold_where_leases_are_torn_away_as_in_kcl() {
     hold("by force", Scenario { handover: Duration::ZERO, ..Scenario::default() });
 }
 
-/// Processing that blocks for longer than a lease lives costs no lease, and no fault of the network
-/// that is shorter than a lease does either.
+/// Processing that blocks for longer than a lease lives costs no lease, and neither does a lost reply
+/// that makes the client try again.
 #[test]
 fn nothing_is_lost_while_nothing_goes_wrong() {
     for seed in seeds().take(40) {
@@ -112,4 +112,10 @@ fn control_with_children_before_parents() {
 #[test]
 fn control_with_two_writes_for_checkpoint_and_snapshot() {
     must_show("two writes", Sabotage::TwoWrites, Scenario::default(), "torn apart:");
+}
+
+#[test]
+fn control_without_a_second_look_at_a_refusal() {
+    let quiet = Scenario { chaos: false, ..Scenario::default() };
+    must_show("no second look", Sabotage::NoSecondLook, quiet, "lost:");
 }

@@ -76,10 +76,9 @@ async fn process<T: LeaseTable>(mut deliveries: Receiver<LeasedDelivery<T>>, pro
                 tokens.insert(token.key().clone(), token);
             }
             LeasedDelivery::Read { token, delivery: Delivery::Page { records, end, .. } } if !records.is_empty() => {
-                // Without the lease nothing is an effect of this caller's.
-                if token.checkpoint(end.clone(), Some(end.to_string().into())).await.is_ok() {
-                    records.iter().for_each(|record| processed.lock().unwrap().take(record));
-                }
+                records.iter().for_each(|record| processed.lock().unwrap().take(record));
+                // Refused if the lease is lost; then the next owner has the records again.
+                _ = token.checkpoint(end.clone(), Some(end.to_string().into())).await;
             }
             LeasedDelivery::Read { token, delivery: Delivery::ShardEnded { .. } } => {
                 _ = token.checkpoint(Checkpoint::ShardEnd, Some("end".into())).await;

@@ -76,6 +76,7 @@ impl Fleet {
             self.start_worker();
         }
         self.world.lock().chaos = self.scenario.chaos;
+        self.world.lock().retries = !self.scenario.chaos;
         let end = Instant::now() + CHAOS_TIME;
         while Instant::now() < end {
             self.step().await;

@@ -26,6 +26,8 @@ pub enum Sabotage {
     NoParents,
     /// A checkpoint moves first, and what belongs to it in a second write that may get lost.
     TwoWrites,
+    /// A refusal is taken at its word: the row is not read again.
+    NoSecondLook,
 }
 
 /// What a history showed.
@@ -116,6 +118,8 @@ pub struct Inner {
     pub read: BTreeMap<u64, BTreeSet<u64>>,
     /// Faults happen.
     pub chaos: bool,
+    /// The client makes every tenth call twice, because the first reply was lost.
+    pub retries: bool,
     pub found: Found,
     pub rng: fastrand::Rng,
 }
@@ -167,6 +171,7 @@ impl World {
             last_tenure: BTreeMap::new(),
             read: BTreeMap::new(),
             chaos: false,
+            retries: false,
             found: Found::default(),
             rng: fastrand::Rng::with_seed(seed),
         };
@@ -361,7 +366,8 @@ impl Link {
             let latency = [inner.rng.u64(1..40), inner.rng.u64(1..40)].map(Duration::from_millis);
             let is_cut = self.state.lock().unwrap().cut_until > Instant::now();
             let fault = if is_cut { 0 } else { inner.rng.u32(..100) };
-            (latency, if inner.chaos || is_cut { fault } else { 99 })
+            let retried = if inner.retries && fault < 10 { 9 } else { 99 };
+            (latency, if inner.chaos || is_cut { fault } else { retried })
         };
         sleep(latency[0]).await;
         let lost = || std::future::pending::<Result<V, TableError>>();
@@ -411,7 +417,7 @@ impl Link {
                 }
             }
             Sabotage::NoParents => row.parents.clear(),
-            Sabotage::None | Sabotage::NoFence | Sabotage::ChildAtLatest | Sabotage::TwoWrites => {}
+            Sabotage::None | Sabotage::NoFence | Sabotage::ChildAtLatest | Sabotage::TwoWrites | Sabotage::NoSecondLook => {}
         }
         row
     }
@@ -429,6 +435,9 @@ impl LeaseTable for Link {
     }
 
     async fn read(&self, key: &str) -> Result<Option<LeaseRow>, TableError> {
+        if self.world.sabotage == Sabotage::NoSecondLook {
+            return Ok(None);
+        }
         let key = key.to_owned();
         self.call(move |inner| inner.rows.get(&*key).cloned()).await
     }
