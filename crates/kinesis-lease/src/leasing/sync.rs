@@ -16,7 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::lease::LeaseRow;
-use crate::checkpoint::{Lease, ShardKey};
+use super::table::Scan;
+use crate::checkpoint::{Checkpoint, Lease, ShardKey};
 use crate::plan::{HashRange, ListedShard, forgettable, plan};
 use crate::settings::StartAt;
 
@@ -37,8 +38,12 @@ pub struct Alignment {
 /// Compares a *complete* scan with a complete listing that was asked for *after* the scan. The other
 /// way round a shard that appeared in between, was leased by another worker and read to its end,
 /// would be in the scan, missing in the listing, and hence forgotten.
-pub fn synchronise(listed: &[ListedShard], rows: &[LeaseRow], start: StartAt) -> Alignment {
-    let leases: BTreeMap<Arc<str>, Lease> = leases(listed, rows);
+///
+/// A row that cannot be understood counts as a lease that has not progressed: its shard is neither
+/// leased anew, nor are its ancestors, nor is its parent forgotten.
+pub fn synchronise(listed: &[ListedShard], scan: &Scan, start: StartAt) -> Alignment {
+    let rows = &scan.rows;
+    let leases: BTreeMap<Arc<str>, Lease> = leases(listed, scan);
     let plan = plan(listed, &leases, start);
     let shards: BTreeMap<&Arc<str>, &ListedShard> = listed.iter().map(|shard| (&shard.shard, shard)).collect();
     let mut create: Vec<LeaseRow> = plan
@@ -57,15 +62,17 @@ pub fn synchronise(listed: &[ListedShard], rows: &[LeaseRow], start: StartAt) ->
     Alignment { create, adopt, forget, holes }
 }
 
-fn leases(listed: &[ListedShard], rows: &[LeaseRow]) -> BTreeMap<Arc<str>, Lease> {
-    let listed: BTreeSet<&Arc<str>> = listed.iter().map(|shard| &shard.shard).collect();
+fn leases(listed: &[ListedShard], scan: &Scan) -> BTreeMap<Arc<str>, Lease> {
+    let shards: BTreeMap<&str, &ListedShard> = listed.iter().map(|shard| (&*shard.shard, shard)).collect();
     let lease = |row: &LeaseRow| Lease {
         checkpoint: row.checkpoint.clone(),
         parents: row.parents.clone(),
         children: row.children.clone(),
-        listed: listed.contains(&row.key),
+        listed: shards.contains_key(&*row.key),
     };
-    rows.iter().map(|row| (row.key.clone(), lease(row))).collect()
+    let bad = scan.bad.iter().filter_map(|bad| shards.get(&*bad.key));
+    let bad = bad.map(|shard| (shard.shard.clone(), Lease::new(Checkpoint::TrimHorizon, shard.parents.clone())));
+    bad.chain(scan.rows.iter().map(|row| (row.key.clone(), lease(row)))).collect()
 }
 
 /// The lineage is the only order that is sure: ids are given in no promised order.
@@ -113,6 +120,17 @@ fn forget(
     create: &[LeaseRow],
     adopt: &[(Arc<str>, Vec<Arc<str>>)],
 ) -> Vec<LeaseRow> {
+    // Its parents, of which a bad row says nothing, have it as a child all the same.
+    let lineage: Vec<(Arc<str>, Vec<Arc<str>>)> = leases.iter().map(|(key, lease)| (key.clone(), lease.parents.clone())).collect();
+    for (child, parents) in lineage {
+        for parent in parents {
+            if let Some(lease) = leases.get_mut(&parent)
+                && !lease.children.contains(&child)
+            {
+                lease.children.push(child.clone());
+            }
+        }
+    }
     for row in create {
         leases.insert(row.key.clone(), Lease::new(row.checkpoint.clone(), row.parents.clone()));
     }
@@ -148,7 +166,11 @@ fn holes(listed: &[ListedShard]) -> Vec<HashRange> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::Checkpoint;
+    use crate::leasing::table::BadRow;
+
+    fn scan(rows: &[LeaseRow]) -> Scan {
+        Scan { rows: rows.to_vec(), bad: vec![] }
+    }
 
     fn shard(key: &str, parents: &[&str], range: Option<(u128, u128)>) -> ListedShard {
         ListedShard {
@@ -166,20 +188,20 @@ mod tests {
     #[test]
     fn parents_come_before_children_whatever_their_ids() {
         let listed = [shard("1", &["5"], Some((0, 4))), shard("9", &[], None), shard("5", &["9"], None), shard("2", &["5"], Some((5, 9)))];
-        let sync = synchronise(&listed, &[], StartAt::TrimHorizon);
+        let sync = synchronise(&listed, &scan(&[]), StartAt::TrimHorizon);
         let horizon = &Checkpoint::TrimHorizon;
         assert_eq!(created(&sync), [("9", horizon), ("5", horizon), ("1", horizon), ("2", horizon)]);
         assert_eq!(sync.create[2].hash_range, Some(HashRange { starting: 0, ending: 4 }));
         let children: Vec<Arc<str>> = vec!["1".into(), "2".into()];
         assert!(sync.adopt.contains(&("5".into(), children)));
-        assert_eq!(synchronise(&listed, &[], StartAt::Latest).create.len(), 2, "closed ones are before the start");
+        assert_eq!(synchronise(&listed, &scan(&[]), StartAt::Latest).create.len(), 2, "closed ones are before the start");
     }
 
     #[test]
     fn a_child_begins_at_its_horizon_whatever_the_start_says() {
         let row = LeaseRow { checkpoint: Checkpoint::after("7"), ..LeaseRow::new("p", Checkpoint::Latest) };
         let listed = [shard("p", &[], None), shard("a", &["p"], Some((0, 4))), shard("b", &["p"], Some((5, 9)))];
-        let sync = synchronise(&listed, &[row], StartAt::Latest);
+        let sync = synchronise(&listed, &scan(&[row]), StartAt::Latest);
         assert_eq!(created(&sync), [("a", &Checkpoint::TrimHorizon), ("b", &Checkpoint::TrimHorizon)]);
         assert_eq!(sync.adopt, [("p".into(), vec!["a".into(), "b".into()])]);
     }
@@ -190,7 +212,7 @@ mod tests {
         let child = |checkpoint| LeaseRow { parents: vec!["p".into()], ..LeaseRow::new("a", checkpoint) };
         let forgotten = |listed: &[ListedShard], checkpoint| {
             let rows = [parent.clone(), child(checkpoint)];
-            synchronise(listed, &rows, StartAt::TrimHorizon).forget.len()
+            synchronise(listed, &scan(&rows), StartAt::TrimHorizon).forget.len()
         };
         let only_child = [shard("a", &["p"], Some((0, 9)))];
         let both = [shard("p", &[], None), only_child[0].clone()];
@@ -198,7 +220,7 @@ mod tests {
         assert_eq!(forgotten(&only_child, Checkpoint::TrimHorizon), 0, "the child has not begun");
         assert_eq!(forgotten(&only_child, Checkpoint::after("1")), 1);
         let rows = [LeaseRow { children: vec![], ..parent.clone() }, LeaseRow::new("other", Checkpoint::TrimHorizon)];
-        assert_eq!(synchronise(&only_child, &rows, StartAt::TrimHorizon).forget, [], "a child that is only now found");
+        assert_eq!(synchronise(&only_child, &scan(&rows), StartAt::TrimHorizon).forget, [], "a child that is only now found");
         let torn = [shard("a", &["p"], Some((0, 4))), shard("z", &[], Some((8, 9)))];
         assert_eq!(forgotten(&torn, Checkpoint::after("1")), 0, "such a listing proves nothing");
     }
@@ -206,8 +228,19 @@ mod tests {
     #[test]
     fn a_listing_that_left_shards_out_has_holes() {
         let range = |key: &str, range| shard(key, &[], Some(range));
-        let hole = |listed: &[ListedShard]| synchronise(listed, &[], StartAt::TrimHorizon).holes;
+        let hole = |listed: &[ListedShard]| synchronise(listed, &scan(&[]), StartAt::TrimHorizon).holes;
         assert_eq!(hole(&[range("b", (5, 9)), range("a", (0, 4))]), []);
         assert_eq!(hole(&[range("a", (0, 4)), range("c", (8, u128::MAX))]), [HashRange { starting: 5, ending: 7 }]);
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_understood_is_a_lease_that_has_not_progressed() {
+        let listed = [shard("g", &[], None), shard("p", &["g"], None), shard("c", &["p"], Some((0, 9)))];
+        let bad = vec![BadRow { key: "c".into(), why: "mangled".into() }];
+        let parent = LeaseRow { parents: vec!["g".into()], ..LeaseRow::new("p", Checkpoint::ShardEnd) };
+        let sync = synchronise(&listed, &Scan { rows: vec![], bad: bad.clone() }, StartAt::TrimHorizon);
+        assert_eq!(created(&sync), [], "neither it nor its ancestors are read anew");
+        let sync = synchronise(&listed[2..], &Scan { rows: vec![parent], bad }, StartAt::TrimHorizon);
+        assert_eq!((sync.create, sync.forget), (vec![], vec![]));
     }
 }

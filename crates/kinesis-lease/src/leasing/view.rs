@@ -4,11 +4,12 @@
 //! time, measured by *my* monotonic clock between two of *my* scans. Clocks may differ by years and
 //! step as they like; only their rates must agree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::lease::LeaseRow;
+use super::table::Scan;
 
 /// A moment on one worker's monotonic clock: the time since some origin of its own. It means
 /// nothing to another worker.
@@ -42,6 +43,8 @@ pub struct Seen {
 #[derive(Debug, Clone, Default)]
 pub struct View {
     leases: BTreeMap<Arc<str>, Seen>,
+    /// Rows of the last scan that are no leases.
+    bad: BTreeSet<Arc<str>>,
     /// When the last whole scan began: no row is older news than that.
     as_of: Moment,
 }
@@ -51,12 +54,13 @@ impl View {
     ///
     /// A move is dated to the scan's end and expiry is judged at its beginning, so a slow scan
     /// makes leases look younger than they are, never older.
-    pub fn observe(&mut self, rows: Vec<LeaseRow>, began: Moment, ended: Moment) {
+    pub fn observe(&mut self, scan: Scan, began: Moment, ended: Moment) {
         let mut before = std::mem::take(&mut self.leases);
-        for row in rows {
+        for row in scan.rows {
             let old = before.remove(&row.key);
             self.leases.insert(row.key.clone(), seen(old, row, ended));
         }
+        self.bad = scan.bad.into_iter().map(|bad| Arc::from(bad.key)).collect();
         self.as_of = began;
     }
 
@@ -87,10 +91,15 @@ impl View {
     }
 
     /// Whether nothing is between the lease and its reading: it is not at its end, and each parent
-    /// is, or has no lease (it was forgotten, or trimmed before it was ever seen).
+    /// is, or has no lease (it was forgotten, or trimmed before it was ever seen). A parent's row that
+    /// cannot be understood is in the way: nobody knows how far its shard was read.
     pub fn is_readable(&self, row: &LeaseRow) -> bool {
         !row.is_finished()
-            && row.parents.iter().all(|parent| *parent == row.key || self.get(parent).is_none_or(|seen| seen.row.is_finished()))
+            && row
+                .parents
+                .iter()
+                .filter(|parent| **parent != row.key)
+                .all(|parent| !self.bad.contains(parent) && self.get(parent).is_none_or(|seen| seen.row.is_finished()))
     }
 }
 
@@ -111,6 +120,11 @@ fn seen(old: Option<Seen>, row: LeaseRow, now: Moment) -> Seen {
 mod tests {
     use super::*;
     use crate::checkpoint::Checkpoint;
+    use crate::leasing::table::BadRow;
+
+    fn scan(rows: Vec<LeaseRow>) -> Scan {
+        Scan { rows, bad: vec![] }
+    }
 
     fn at(seconds: u64) -> Moment {
         Moment(Duration::from_secs(seconds))
@@ -123,15 +137,15 @@ mod tests {
     #[test]
     fn a_lease_ages_from_when_its_counter_was_seen_to_move() {
         let mut view = View::default();
-        view.observe(vec![row(7)], at(100), at(102));
-        view.observe(vec![row(7)], at(110), at(111));
+        view.observe(scan(vec![row(7)]), at(100), at(102));
+        view.observe(scan(vec![row(7)]), at(110), at(111));
         assert_eq!(view.get("s").unwrap().moved_at, at(102));
-        view.observe(vec![row(8)], at(120), at(121));
+        view.observe(scan(vec![row(8)]), at(120), at(121));
         let seen = view.get("s").unwrap();
         assert_eq!((seen.moved_at, seen.owner_since), (at(121), at(102)));
         view.observe_one(row(7), at(122));
         assert_eq!(view.get("s").unwrap().row.counter, 8, "older news");
-        view.observe(vec![], at(130), at(131));
+        view.observe(scan(vec![]), at(130), at(131));
         assert!(view.get("s").is_none());
     }
 
@@ -139,10 +153,13 @@ mod tests {
     fn a_child_is_readable_when_no_parent_is_in_the_way() {
         let mut view = View::default();
         let child = LeaseRow { parents: vec!["s".into(), "forgotten".into()], ..LeaseRow::new("c", Checkpoint::TrimHorizon) };
-        view.observe(vec![row(1), child.clone()], at(1), at(1));
+        view.observe(scan(vec![row(1), child.clone()]), at(1), at(1));
         assert!(!view.is_readable(&child));
         view.observe_one(LeaseRow { checkpoint: Checkpoint::ShardEnd, ..row(2) }, at(2));
         assert!(view.is_readable(&child));
         assert!(!view.is_readable(&view.get("s").unwrap().row));
+        let bad = BadRow { key: "forgotten".into(), why: "mangled".into() };
+        view.observe(Scan { rows: vec![child.clone()], bad: vec![bad] }, at(3), at(3));
+        assert!(!view.is_readable(&child), "nobody knows how far that was read");
     }
 }

@@ -13,7 +13,7 @@ use super::lease::{Change, LeaseRow, Settled, Write};
 use super::plan::{self, Claim, PlanSettings, assign};
 use super::source::ShardSource;
 use super::sync::synchronise;
-use super::table::{BadRow, LeaseTable, Scan, TableError, in_time, perform};
+use super::table::{BadRow, LeaseTable, TableError, in_time, perform};
 use super::tenure::Holdings;
 use super::token::{CheckpointError, LeaseToken, LostReason, TokenState};
 use crate::plan::{HashRange, ListedShard};
@@ -220,7 +220,8 @@ impl<T: LeaseTable> Tasks<T> {
             self.tell(trouble(None, &error)).await;
             tokio::time::sleep(self.renewal_interval()).await;
         }
-        loop {
+        // What nobody would read is better left to others.
+        while !self.events.is_closed() {
             self.round().await;
             let next = tokio::time::Instant::now() + self.holdings.settings.take_interval;
             // Claims are looked after more often than the table is scanned.
@@ -243,17 +244,17 @@ impl<T: LeaseTable> Tasks<T> {
     /// Scans, plans, takes.
     async fn round(&self) {
         let began = self.holdings.now();
-        let Scan { rows, bad } = match in_time(SCAN_TIMEOUT, self.holdings.table.scan()).await {
+        let scan = match in_time(SCAN_TIMEOUT, self.holdings.table.scan()).await {
             Ok(scan) => scan,
             Err(error) => return self.tell(trouble(None, &error)).await,
         };
-        let bad_rows = bad.len() as u64;
+        let bad = scan.bad.clone();
         let plan = {
             let mut view = self.holdings.view();
-            view.observe(rows, began, self.holdings.now());
+            view.observe(scan, began, self.holdings.now());
             assign(&view, &self.holdings.me, &self.holdings.held_keys(), &self.holdings.settings.plan)
         };
-        *self.holdings.last_round.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (plan.counts, bad_rows);
+        *self.holdings.last_round.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (plan.counts, bad.len() as u64);
         for bad in bad {
             self.tell(LeaseEvent::Bad(bad)).await;
         }
@@ -343,9 +344,9 @@ impl<T: LeaseTable> Tasks<T> {
         let table = &self.holdings.table;
         table.prepare().await?;
         // In this order: a shard that came after the listing would look as if it had gone.
-        let Scan { rows, .. } = in_time(SCAN_TIMEOUT, table.scan()).await?;
+        let scan = in_time(SCAN_TIMEOUT, table.scan()).await?;
         let listed = in_time(SCAN_TIMEOUT, source.list()).await?;
-        let alignment = synchronise(&listed, &rows, self.holdings.settings.start);
+        let alignment = synchronise(&listed, &scan, self.holdings.settings.start);
         let timeout = self.holdings.call_timeout();
         for row in &alignment.create {
             if in_time(timeout, table.create(row)).await? {
@@ -365,7 +366,7 @@ impl<T: LeaseTable> Tasks<T> {
         if !alignment.holes.is_empty() {
             self.tell(LeaseEvent::Holes(alignment.holes)).await;
         }
-        Ok(!is_childless(&listed, &rows))
+        Ok(!is_childless(&listed, &scan.rows))
     }
 
     /// Waits for a place. A receiver that is gone wants to hear nothing; the handle stops the rest.

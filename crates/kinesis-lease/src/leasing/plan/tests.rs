@@ -1,7 +1,12 @@
 use super::*;
+use crate::leasing::table::Scan;
 
 fn name(text: &str) -> Arc<str> {
     Arc::from(text)
+}
+
+fn scan(rows: Vec<LeaseRow>) -> Scan {
+    Scan { rows, bad: vec![] }
 }
 
 fn at(seconds: u64) -> Moment {
@@ -16,8 +21,8 @@ fn lease(key: &str, owner: Option<&str>) -> LeaseRow {
 fn view(owners: &[Option<&str>], age: u64) -> View {
     let rows = || owners.iter().enumerate().map(|(at, owner)| lease(&format!("s{at}"), *owner)).collect();
     let mut view = View::default();
-    view.observe(rows(), at(0), at(0));
-    view.observe(rows(), at(age), at(age));
+    view.observe(scan(rows()), at(0), at(0));
+    view.observe(scan(rows()), at(age), at(age));
     view
 }
 
@@ -120,7 +125,7 @@ fn finished_and_waiting_leases_are_no_work() {
     let ended = LeaseRow { checkpoint: Checkpoint::ShardEnd, ..lease("ended", Some("b")) };
     let child = LeaseRow { parents: vec![name("ended")], ..lease("child", None) };
     let grandchild = LeaseRow { parents: vec![name("child")], ..lease("grandchild", None) };
-    seen.observe(vec![ended, child, grandchild], at(0), at(0));
+    seen.observe(scan(vec![ended, child, grandchild]), at(0), at(0));
     let plan = round(&seen, "a");
     assert_eq!(keys(&plan.take), BTreeSet::from(["child"]));
     assert_eq!((plan.counts.total_leases, plan.counts.num_workers), (1, 1));
