@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::bedrock::Outcome;
+use crate::archive::{Ending, Line};
 use crate::cloudtrail::Decoded;
 use crate::engine::EngineSettings;
 use crate::engine::joining::Joining;
@@ -39,7 +39,6 @@ pub struct Harvest {
     grants: Vec<(Arc<str>, Grant)>,
     notices: Vec<RemovalNotice>,
     calls: Vec<Found>,
-    error_codes: HashMap<Box<str>, Arc<str>>,
     spoken: Coverage,
     /// Events of any kind.
     pub events: u64,
@@ -50,7 +49,6 @@ struct Found {
     fingerprint: u64,
     twin: u64,
     call: Box<Call>,
-    error_code: Arc<str>,
 }
 
 /// One call with who made it.
@@ -60,58 +58,31 @@ pub struct Row {
     pub call: Box<Call>,
     /// Who made it.
     pub who: Arc<Attribution>,
-    /// `errorCode`; empty where there is none.
-    pub error_code: Arc<str>,
-}
-
-/// How a call ended, as auditors ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ending {
-    /// It was let through.
-    Allowed,
-    /// It was refused.
-    Denied,
-    /// Any other error: throttled, invalid, of a model that is gone.
-    Error,
-}
-
-impl Ending {
-    /// The ending as rows write it.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Allowed => "allowed",
-            Self::Denied => "denied",
-            Self::Error => "error",
-        }
-    }
 }
 
 impl Row {
     /// How it ended.
     pub fn ending(&self) -> Ending {
-        match &self.call.invocation.outcome {
-            Outcome::Success => Ending::Allowed,
-            Outcome::Denied(_) => Ending::Denied,
-            Outcome::Throttled | Outcome::Failed => Ending::Error,
-        }
+        Ending::of(&self.call.invocation.outcome)
     }
 
     /// The columns of [`COLUMNS`]; empty where the record does not say.
     pub fn columns(&self) -> [String; COLUMNS.len()] {
-        let (invocation, caller) = (&self.call.invocation, &self.call.caller);
+        let line = Line::of(&self.call, &self.who, None);
+        let said = |text: Option<&str>| text.unwrap_or_default().to_owned();
         [
-            invocation.time.to_string(),
-            invocation.event_id.as_ref().map(ToString::to_string).unwrap_or_default(),
-            self.who.department.name().map(ToString::to_string).unwrap_or_default(),
-            self.who.person.as_deref().unwrap_or_default().to_owned(),
-            invocation.model.as_ref().map(|model| model.id.to_string()).unwrap_or_default(),
-            invocation.name.to_string(),
-            self.ending().label().to_owned(),
-            self.error_code.to_string(),
-            invocation.region.to_string(),
-            invocation.account.to_string(),
-            invocation.source_ip.to_string(),
-            caller.access_key_id.to_string(),
+            line.time.clone(),
+            line.event_id.clone().unwrap_or_default(),
+            said(line.department),
+            said(line.person),
+            said(line.model),
+            line.operation.to_owned(),
+            line.outcome.label().to_owned(),
+            said(line.error_code),
+            line.region.to_owned(),
+            line.account.to_owned(),
+            line.source_ip.to_owned(),
+            said(line.access_key_id),
         ]
     }
 }
@@ -248,28 +219,11 @@ impl Harvest {
         self.spoken.note(account, event.aws_region.as_str(), observation.time.slot(DAY));
         let Observation { fingerprint, twin, body, .. } = observation;
         match body {
-            Body::Call(call) if question.fits(&call) => {
-                let code = event.error_code.as_str();
-                let error_code = match self.error_codes.get(code) {
-                    Some(known) => Arc::clone(known),
-                    None => self.new_code(code),
-                };
-                self.calls.push(Found { fingerprint, twin, call, error_code });
-            }
+            Body::Call(call) if question.fits(&call) => self.calls.push(Found { fingerprint, twin, call }),
             Body::Grant { access_key_id, grant } => self.grants.push((access_key_id, *grant)),
             Body::Notice(notice) => self.notices.push(*notice),
             Body::Call(_) | Body::Companion { .. } | Body::Other => {}
         }
-    }
-
-    fn new_code(&mut self, code: &str) -> Arc<str> {
-        /// Error codes that are shared; there are some dozens.
-        const CODES_MAX: usize = 10_000;
-        let shared: Arc<str> = code.into();
-        if self.error_codes.len() < CODES_MAX {
-            self.error_codes.insert(code.into(), Arc::clone(&shared));
-        }
-        shared
     }
 
     /// Adds what was read elsewhere.
@@ -302,7 +256,7 @@ impl Harvest {
         let mut seen = HashSet::with_capacity(calls.len());
         // What is linked to a Cognito identity may be said by a later call: all are heard before any is answered.
         calls.iter().for_each(|found| drop(joining.attribute(&found.call, Unknown::NoGrant)));
-        for Found { fingerprint, twin, call, error_code } in calls {
+        for Found { fingerprint, twin, call } in calls {
             let is_known = fingerprint != 0 && !seen.insert(fingerprint);
             // The called account's view of a call counts only where the caller's own is not there.
             if is_known || twin != 0 && known.contains(&twin) {
@@ -314,7 +268,7 @@ impl Harvest {
                 *answer.unknown.entry(why.label()).or_default() += 1;
             }
             if question.fits_who(&who) {
-                answer.rows.push(Row { call, who, error_code });
+                answer.rows.push(Row { call, who });
             }
         }
         answer

@@ -4,6 +4,7 @@
 //! its line and its cure, and no settings.
 
 mod alerts;
+mod archive;
 mod policy;
 mod reader;
 
@@ -23,6 +24,7 @@ use crate::policy::{Attached, BookSettings, DepartmentTable, PolicyBook, Profile
 use crate::sigma::UnknownFields;
 use crate::time::{DAY, EventTime, HOUR, MINUTE};
 
+pub use archive::{ArchivePlace, ArchiveSettings};
 pub use policy::PolicyFiles;
 pub use reader::Mistake;
 use reader::{Section, parse_duration};
@@ -132,6 +134,8 @@ pub struct Settings {
     pub token_file: Option<String>,
     /// A file with the key of pseudonyms.
     pub privacy_key_file: Option<String>,
+    /// Where the enriched log is written, if at all.
+    pub archive: Option<ArchiveSettings>,
     /// Who is woken, and how often.
     pub paging: PagingSettings,
     /// Silences of the configuration.
@@ -159,6 +163,7 @@ impl Default for Settings {
             listen: "127.0.0.1:9464".to_owned(),
             token_file: None,
             privacy_key_file: None,
+            archive: None,
             paging: PagingSettings::default(),
             silences: Vec::new(),
             links: Links::default(),
@@ -241,6 +246,7 @@ fn read_settings(root: &mut Section<'_, '_>) -> Settings {
         settings.token_file = section.text("token_file");
         settings.links.page = alerts::read_url(section, "url");
     });
+    settings.archive = root.section("archive", archive::read).flatten();
     root.section("privacy", |section| settings.privacy_key_file = section.text("key_file"));
     let (mut names, mut arns) = (HashSet::new(), HashSet::new());
     root.list("streams", |section| settings.streams.extend(read_stream(section, &mut names)));

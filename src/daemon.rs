@@ -4,6 +4,7 @@
 //! own tasks per shard. A position is committed only together with the state that its records made, and with the alerts
 //! that are not delivered yet: so a crash at any moment loses nothing and says nothing twice under two ids.
 
+mod archiving;
 mod aws;
 mod commands;
 mod outbox;
@@ -24,7 +25,7 @@ use crate::alerting::PagingImage;
 use crate::alerting::privacy::{KEY_BYTES_MIN, Pseudonyms};
 use crate::cli::{Exit, Failure};
 use crate::clock::Clock;
-use crate::config::{Settings, Start, Stream};
+use crate::config::{ArchivePlace, Settings, Start, Stream};
 use crate::engine::{Counts, Engine};
 use crate::files;
 use crate::sns::{Published, publish};
@@ -33,6 +34,7 @@ use crate::storage::StateFolder;
 use crate::telemetry::Metrics;
 use crate::web::{self, Command, Control, Web};
 
+use archiving::Archiver;
 pub use aws::Access;
 use outbox::Outbox;
 use pipeline::Pipeline;
@@ -101,7 +103,8 @@ impl Daemon {
     /// # Errors
     /// Whatever makes a start useless, with what to do about it.
     pub async fn start(self) -> Result<Running, Failure> {
-        let Self { settings, sources, clock, access, poll_interval } = self;
+        let Self { mut settings, sources, clock, access, poll_interval } = self;
+        settings.engine.archives = settings.archive.is_some();
         if settings.streams.is_empty() {
             return Err(Failure::new(
                 Exit::Configuration,
@@ -115,6 +118,7 @@ impl Daemon {
         aws::check_streams(&streams).await?;
         aws::check_topics(&topics).await?;
 
+        let archiver = open_archive(&settings, &access, &state, &recovered.archived_in_vain, sources.as_ref()).await?;
         let (mut engine, paging, outbox) = match recovered.snapshot {
             Some(snapshot) => (Engine::restore(settings.engine.clone(), snapshot.engine), snapshot.paging, snapshot.outbox),
             None => (Engine::new(settings.engine.clone()), PagingImage::default(), Vec::new()),
@@ -149,6 +153,9 @@ impl Daemon {
         let (deliveries, consumer) = Consumer::start(consumer_streams, ConsumerSettings::default(), resume.clone())
             .map_err(|error| Failure::new(Exit::Configuration, error))?;
         let mut pipeline = Pipeline::new(&settings, engine, pending, state, resume, clock, metrics);
+        if let Some(archiver) = archiver {
+            pipeline.archive_to(archiver);
+        }
         pipeline.resume(paging, outbox)?;
         pipeline.silence_configured(&settings.silences);
         tracing::info!(page = %address, streams = settings.streams.len(), topics = settings.topics.len(), resumed, recalled, "geophone is listening");
@@ -193,7 +200,12 @@ impl Running {
                 },
                 // Pages are left with the readers while too much waits for SNS: memory stays bounded.
                 delivery = deliveries.recv(), if pipeline.has_room() => match delivery {
-                    Some(delivery) => tokio::task::block_in_place(|| pipeline.deliver(delivery))?,
+                    Some(delivery) => {
+                        tokio::task::block_in_place(|| pipeline.deliver(delivery))?;
+                        if pipeline.is_full() {
+                            pipeline.commit().await?;
+                        }
+                    }
                     None => return Err(Failure::new(Exit::Software, "a reader ended by itself; please report this with the log")),
                 },
             }
@@ -214,6 +226,27 @@ impl Running {
         pipeline.show(&web)?;
         Ok(pipeline.outcome())
     }
+}
+
+/// Opens the archive and removes what was written of a batch that was never committed: its calls come again.
+async fn open_archive(
+    settings: &Settings,
+    access: &Access,
+    state: &StateFolder,
+    in_vain: &[String],
+    sources: Option<&Sources>,
+) -> Result<Option<Archiver>, Failure> {
+    let Some(archive) = &settings.archive else { return Ok(None) };
+    let folder = match &archive.place {
+        ArchivePlace::Folder(folder) => sources.map_or_else(|| folder.into(), |sources| sources.place(folder)),
+        ArchivePlace::Bucket { .. } => std::path::PathBuf::new(),
+    };
+    let name = state.archive_name(fastrand::u64(..)).map_err(|error| Failure::new(Exit::CannotWrite, error))?;
+    let config = access.config(archive.region.as_deref()).await;
+    let cannot = |why: String| Failure::new(Exit::Unavailable, format_args!("[archive] url: {why}; check the place and its permissions"));
+    let archiver = Archiver::open(archive, &folder, &config, name).map_err(cannot)?;
+    archiver.remove(in_vain).await.map_err(cannot)?;
+    Ok(Some(archiver))
 }
 
 /// The token for the API, from its file.

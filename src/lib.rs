@@ -37,6 +37,7 @@ pub mod finding;
 pub mod state;
 pub mod detect;
 pub mod alerting;
+pub mod archive;
 pub mod engine;
 pub mod audit;
 pub mod snapshot;

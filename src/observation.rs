@@ -211,6 +211,7 @@ impl Observer {
             operation,
             model: written.map(|written| self.known_models.of(written, |written| Model::parse(written, &self.models))),
             is_model_asked: !asked.model_id.is_empty() || !asked.model.is_empty(),
+            error_code: self.share(event.error_code.as_str(), NAME_BYTES_MAX),
             tokens: Tokens::of_counts(
                 added.input_tokens,
                 added.output_tokens,

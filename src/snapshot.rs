@@ -12,7 +12,7 @@ use crate::engine::EngineImage;
 
 const MAGIC: &[u8; 8] = b"GEOPHONE";
 /// Version of the body's form. Raise it with every change of a kept type.
-pub const VERSION: u16 = 7;
+pub const VERSION: u16 = 8;
 const HEADER_BYTES: usize = 8 + 2 + 8;
 
 /// Everything that a process remembers beyond its positions.

@@ -5,6 +5,8 @@
 //! | `manifest.json` | positions of all shards and the name of the snapshot that belongs to them, in one atomic write |
 //! | `snapshot-N.bin` | the state as of those positions; the last three are kept |
 //! | `journal-N.ndjson` | alerts that were decided after snapshot N, synced *before* each is published |
+//! | `archive-pending.txt` | objects of the archive that are being written for the next snapshot |
+//! | `archive-name.txt` | what the objects of this folder's archive are called by |
 //! | `dead-letters.ndjson` | records and messages that could not be processed, with the reason |
 //!
 //! A snapshot is written first and becomes valid with the manifest that names it; one that no manifest names is an
@@ -24,6 +26,8 @@ use crate::finding::{Digest128, Fingerprint};
 use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::time::EventTime;
 
+/// Objects of the archive that are being written.
+const PENDING: &str = "archive-pending.txt";
 /// Snapshots that are kept, the newest included.
 const SNAPSHOTS_KEPT: u64 = 3;
 /// The dead-letter file is not written beyond this; further letters are only counted.
@@ -64,6 +68,8 @@ pub struct Recovered {
     pub snapshot: Option<Snapshot>,
     /// Alerts that may have been published after it.
     pub published: Vec<(Fingerprint, Recalled)>,
+    /// Objects of the archive that may have been written for a snapshot that never came.
+    pub archived_in_vain: Vec<String>,
 }
 
 /// The state folder, locked by this process.
@@ -114,6 +120,7 @@ impl StateFolder {
         }
         recovered.manifest = manifest;
         recovered.published = state.read_journal();
+        recovered.archived_in_vain = state.read_pending();
         state.open_files()?;
         Ok((state, recovered))
     }
@@ -138,6 +145,38 @@ impl StateFolder {
         self.journal = Some(self.open_append(&self.journal_path(generation))?);
         self.remove_old();
         Ok(())
+    }
+
+    /// The number of the snapshot that is written next.
+    pub const fn next(&self) -> u64 {
+        self.generation + 1
+    }
+
+    /// Notes the objects that are about to be written for the next snapshot. They are on disk when this returns.
+    pub fn intend(&self, objects: &[String]) -> Result<(), StorageError> {
+        let text = format!("{}\n{}\n", self.next(), objects.join("\n"));
+        write_durably(&self.folder.join(PENDING), text.as_bytes())
+    }
+
+    /// What this folder's archive is called by; made once.
+    pub fn archive_name(&self, fresh: u64) -> Result<String, StorageError> {
+        let path = self.folder.join("archive-name.txt");
+        match fs::read_to_string(&path) {
+            Ok(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
+            _ => {
+                let name = format!("{fresh:016x}");
+                write_durably(&path, name.as_bytes())?;
+                Ok(name)
+            }
+        }
+    }
+
+    /// Objects that were noted for a snapshot that is not there.
+    fn read_pending(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.folder.join(PENDING)).unwrap_or_default();
+        let mut lines = text.lines();
+        let is_committed = lines.next().and_then(|number| number.parse::<u64>().ok()).is_none_or(|number| number <= self.generation);
+        if is_committed { Vec::new() } else { lines.filter(|line| !line.is_empty()).map(str::to_owned).collect() }
     }
 
     /// Notes that alerts are about to be published. They are on disk when this returns.

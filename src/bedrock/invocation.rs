@@ -155,6 +155,8 @@ pub struct Invocation {
     pub resource: Option<Arc<str>>,
     /// How it ended.
     pub outcome: Outcome,
+    /// `errorCode`; empty where there is none.
+    pub error_code: Arc<str>,
     /// Tokens, where the record itself has them.
     pub tokens: Option<Tokens>,
     /// The account whose trail received the event.

@@ -24,7 +24,8 @@ pub enum Access {
 const EMULATOR_REGION: &str = "us-east-1";
 
 impl Access {
-    async fn config(&self, region: Option<&str>) -> SdkConfig {
+    /// What clients are made from.
+    pub(super) async fn config(&self, region: Option<&str>) -> SdkConfig {
         let loader = aws_config::defaults(BehaviorVersion::latest());
         let loader = match self {
             Self::Environment => loader,

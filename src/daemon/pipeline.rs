@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use kinesis_lease::{Checkpoint, Delivery, Manifest, Record, ShardKey};
 
 use super::Outcome;
+use super::archiving::Archiver;
 use super::outbox::Outbox;
 use super::showing::Shown;
 use crate::alerting::{Alert, Digest, Page, Paging, PagingImage, Silence, Status};
+use crate::archive::Batch;
 use crate::cli::{Exit, Failure};
 use crate::clock::{Clock, moment};
 use crate::cloudtrail::{Decoder, Limits};
@@ -45,6 +47,9 @@ pub(super) struct Pipeline {
     /// Who is woken.
     pub(super) paging: Paging,
     state: StateFolder,
+    /// Settled calls that are not archived yet, and where they go.
+    archive: Batch,
+    archiver: Option<Archiver>,
     manifest: Manifest,
     clock: Clock,
     pub(super) metrics: Arc<Metrics>,
@@ -97,6 +102,8 @@ impl Pipeline {
             arrived: moment(),
             paging: Paging::new(settings.paging),
             state,
+            archive: Batch::default(),
+            archiver: None,
             manifest,
             clock,
             metrics,
@@ -108,6 +115,11 @@ impl Pipeline {
         };
         pipeline.open_inputs();
         pipeline
+    }
+
+    /// Writes settled calls there.
+    pub(super) fn archive_to(&mut self, archiver: Archiver) {
+        self.archiver = Some(archiver);
     }
 
     /// Takes the silences of the configuration.
@@ -280,6 +292,7 @@ impl Pipeline {
     fn take(&mut self, report: Report) -> Result<(), Failure> {
         self.metrics.report(&report.counts);
         self.outcome.counts.add(&report.counts);
+        self.archive.add(report.archive);
         self.send(report.alerts)
     }
 
@@ -362,10 +375,14 @@ impl Pipeline {
         if self.last_commit.as_ref() == Some(&mark) {
             return Ok(());
         }
+        if !self.write_archive().await? {
+            return Ok(());
+        }
         let started = moment();
         let snapshot = Snapshot { engine: self.engine.image(), paging: self.paging.image(), outbox: self.outbox.undelivered() };
         self.state.commit(&snapshot, self.manifest.clone()).await.map_err(cannot_write)?;
         self.manifest.tidy();
+        self.archive = Batch::default();
         self.metrics.observe(MetricName::SnapshotSeconds, started.elapsed().as_secs_f64());
         self.metrics.set(MetricName::SnapshotTime, &[], self.clock.now().0.unix() as f64);
         self.last_commit = Some(mark);
@@ -420,9 +437,34 @@ impl Pipeline {
         self.clock.now().0
     }
 
+    /// Writes the calls that were settled since the last commit; `false` where that failed and nothing may be committed.
+    async fn write_archive(&mut self) -> Result<bool, Failure> {
+        let Some(archiver) = self.archiver.as_ref().filter(|_| !self.archive.is_empty()) else { return Ok(true) };
+        let number = self.state.next();
+        self.state.intend(&archiver.names(&self.archive, number)).map_err(cannot_write)?;
+        let parts = tokio::task::block_in_place(|| self.archive.parts());
+        let objects = parts.len() as u64;
+        let written = archiver.write(parts, number).await;
+        if let Err(why) = written {
+            self.metrics.count(MetricName::ArchiveFailures, &[], 1);
+            if self.trouble("the archive cannot be written; nothing is committed until it can".to_owned()) {
+                tracing::error!(why, calls = self.archive.lines, "the archive cannot be written; nothing is committed until it can");
+            }
+            return Ok(false);
+        }
+        self.metrics.count(MetricName::ArchivedCalls, &[], self.archive.lines);
+        tracing::debug!(calls = self.archive.lines, objects, "archived");
+        Ok(true)
+    }
+
+    /// Whether so much is settled that it should be committed now.
+    pub(super) fn is_full(&self) -> bool {
+        self.archiver.is_some() && self.archive.is_full()
+    }
+
     /// Whether further pages may be taken in.
     pub(super) fn has_room(&self) -> bool {
-        self.outbox.has_room()
+        self.outbox.has_room() && !self.is_full()
     }
 
     /// Whether everything decided is delivered.

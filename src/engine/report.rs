@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::alerting::{Alert, Status};
+use crate::archive::Batch;
 use crate::baseline::Sight;
 use crate::bedrock::EventId;
 use crate::finding::{DetectorId, Finding, Severity};
@@ -126,6 +127,8 @@ pub struct Report {
     pub alerts: Vec<Alert>,
     /// Events that findings were made of, in order; at most a thousand, for whoever keeps evidence as it goes.
     pub cited: Vec<EventId>,
+    /// Settled model calls, where the engine was asked to keep them for the archive.
+    pub archive: Batch,
     /// Findings, where the engine was asked to keep them.
     pub findings: Vec<Finding>,
     /// Every call with who made it, where the engine was asked to keep them.

@@ -44,6 +44,8 @@ pub struct EngineSettings {
     pub unknown_share_max: f64,
     /// Whether every call is kept in the report with who made it.
     pub keep_calls: bool,
+    /// Whether every settled model call is put into the report's archive.
+    pub archives: bool,
     /// Settings of the detectors.
     pub detectors: DetectorSettings,
     /// Life cycle of alerts.
@@ -73,6 +75,7 @@ impl Default for EngineSettings {
             policy: Arc::default(),
             unknown_share_max: 0.2,
             keep_calls: false,
+            archives: false,
             detectors: DetectorSettings::default(),
             alerts: AlertSettings::default(),
             rules: Arc::default(),

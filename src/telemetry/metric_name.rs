@@ -50,6 +50,8 @@ pub enum MetricName {
     UnlinkedPeople,
     BaselineRatio,
     Reloads,
+    ArchivedCalls,
+    ArchiveFailures,
 }
 
 /// What kind of metric it is.
@@ -85,7 +87,7 @@ impl MetricName {
 /// One row a metric, in the order of the names.
 type Row = (MetricName, &'static str, Kind, &'static [&'static str], &'static str);
 
-const TABLE: [Row; 43] = [
+const TABLE: [Row; 45] = [
     (M::Records, "geophone_records_total", Counter, &[], "Kinesis records read."),
     (M::Events, "geophone_events_total", Counter, &[], "CloudTrail events decoded."),
     (
@@ -201,6 +203,14 @@ const TABLE: [Row; 43] = [
         "Share of learning_days that the baselines have counted; below 1 spikes and spending are not judged.",
     ),
     (M::Reloads, "geophone_reloads_total", Counter, &["file", "outcome"], "Directory and policy files read again after a change."),
+    (M::ArchivedCalls, "geophone_archived_calls_total", Counter, &[], "Model calls written to the enriched log."),
+    (
+        M::ArchiveFailures,
+        "geophone_archive_failures_total",
+        Counter,
+        &[],
+        "Times that the enriched log could not be written; nothing is committed meanwhile.",
+    ),
 ];
 
 #[cfg(test)]
