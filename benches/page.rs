@@ -27,6 +27,8 @@ const INCIDENTS: usize = 5_000;
 const ACTORS: usize = 100_000;
 /// Events a second under load.
 const RATE: usize = 50_000;
+/// Seconds of load that are made.
+const SECONDS: usize = 12;
 /// Events of one record: what CloudWatch Logs puts into one of a megabyte.
 const BATCH: usize = 500;
 const ASKED: usize = 300;
@@ -38,7 +40,7 @@ fn call(n: usize, minute: usize, is_refused: bool) -> String {
     );
     let error = if is_refused { &error } else { "" };
     format!(
-        r#"{{"eventVersion":"1.10","eventType":"AwsApiCall","eventID":"id-{n}-{minute}","eventTime":"2026-06-02T09:{minute:02}:{:02}Z","eventSource":"bedrock.amazonaws.com","eventName":"InvokeModel","awsRegion":"us-east-1","sourceIPAddress":"10.0.0.7","userAgent":"boto3","recipientAccountId":"111122223333",{error}"requestParameters":{{"modelId":"anthropic.claude-opus-4-6"}},"userIdentity":{{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/person-{n}","accountId":"111122223333","accessKeyId":"AKIAPAGE{n:08}","userName":"person-{n}"}}}}"#,
+        r#"{{"eventVersion":"1.10","eventType":"AwsApiCall","eventID":"id-{n}-{minute}","eventTime":"2026-06-01T08:{minute:02}:{:02}Z","eventSource":"bedrock.amazonaws.com","eventName":"InvokeModel","awsRegion":"us-east-1","sourceIPAddress":"10.0.0.7","userAgent":"boto3","recipientAccountId":"111122223333",{error}"requestParameters":{{"modelId":"anthropic.claude-opus-4-6"}},"userIdentity":{{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/person-{n}","accountId":"111122223333","accessKeyId":"AKIAPAGE{n:08}","userName":"person-{n}"}}}}"#,
         n % 60
     )
 }
@@ -49,7 +51,7 @@ fn engine() -> Engine {
     let settings = Settings::parse("[detect.unattributed]\nmode = \"off\"\n").expect("a configuration").engine;
     let (mut engine, mut observer) = (Engine::new(settings), Observer::new(Arc::default()));
     let (input, mut report, mut decoder) = (engine.input("bench"), Report::default(), Decoder::new(Limits::for_files()));
-    for (minute, n) in [1, 7].into_iter().flat_map(|minute| (0..ACTORS).map(move |n| (minute, n))) {
+    for (minute, n) in [51, 57].into_iter().flat_map(|minute| (0..ACTORS).map(move |n| (minute, n))) {
         decoder.decode(call(n, minute, n < INCIDENTS).as_bytes(), &mut |item| {
             let observation = observer.observe(item.expect("an event"), EventTime::from_unix(0));
             let now = Now(observation.time);
@@ -81,17 +83,17 @@ fn tell(name: &str, micros: &Histogram<u64>, more: &str) {
 /// Decodes and judges `RATE` events a second until it is told to stop, and shows what is open twice a second, as the daemon
 /// does. Gives how many events a second it came to.
 fn work(mut engine: Engine, web: &Web, stop: &AtomicBool) -> f64 {
-    let mut load = Load::new(7, ACTORS);
+    let mut load = Load::new(7, ACTORS).events_per_second(RATE as u32);
     let mut batch = || {
         let texts: Vec<String> = (&mut load).take(BATCH).map(|event| event.json).collect();
         wire::cloudwatch_logs(&texts.iter().map(String::as_str).collect::<Vec<_>>())
     };
     // Made before the clock starts: whoever writes the records is somebody else.
-    let batches: Vec<Vec<u8>> = (0..RATE / BATCH * 2).map(|_| batch()).collect();
+    let batches: Vec<Vec<u8>> = (0..SECONDS * RATE / BATCH).map(|_| batch()).collect();
     let (mut decoder, mut observer) = (Decoder::new(Limits::default()), Observer::new(Arc::default()));
     let (input, mut report, mut shown) = (engine.input("load"), Report::default(), moment());
     let (started, mut done) = (moment(), 0_usize);
-    for record in batches.iter().cycle() {
+    for record in &batches {
         if stop.load(Ordering::Relaxed) {
             break;
         }

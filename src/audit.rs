@@ -127,6 +127,9 @@ pub struct Gap {
     pub days: (i64, i64),
 }
 
+/// A day with fewer events than this part of the usual (the median day) is silent.
+const SILENT: u64 = 100;
+
 /// Which days an account and region spoke on.
 #[derive(Debug, Default)]
 struct Coverage {
@@ -156,7 +159,7 @@ impl Coverage {
         }
     }
 
-    /// Silent days of accounts, and of their regions that speak on more than half of the days: a region in which little
+    /// Silent days (none, or nearly none of the usual) of accounts, and of their regions that speak on more than half of the days: a region in which little
     /// happens is silent by right.
     fn gaps(&self, since: EventTime, until: EventTime) -> Vec<Gap> {
         let (first, last) = (since.slot(DAY), until.plus(-1).slot(DAY));
@@ -169,7 +172,13 @@ impl Coverage {
         if accounts.is_empty() {
             gaps.push(Gap { account: "".into(), region: None, days: (first, last) });
         }
-        let silent = |days: &BTreeMap<i64, u64>| -> Vec<i64> { (first..=last).filter(|day| !days.contains_key(day)).collect() };
+        // A late file may hold a few events of a day that is missing otherwise.
+        let silent = |days: &BTreeMap<i64, u64>| -> Vec<i64> {
+            let mut usual: Vec<u64> = days.values().copied().collect();
+            usual.sort_unstable();
+            let least = usual.get(usual.len() / 2).map_or(0, |median| median / SILENT).max(1);
+            (first..=last).filter(|day| days.get(day).is_none_or(|events| *events < least)).collect()
+        };
         for (account, days) in &accounts {
             gaps.extend(runs(&silent(days)).map(|days| Gap { account: Arc::clone(account), region: None, days }));
         }
@@ -178,7 +187,8 @@ impl Coverage {
         for ((account, region), days) in places {
             let is_regular = 2 * days.range(first..=last).count() as i64 > last - first + 1;
             // Days on which the whole account is silent are told already.
-            let silent = silent(days).into_iter().filter(|day| accounts[account].contains_key(day)).collect::<Vec<_>>();
+            let told = silent(&accounts[account]);
+            let silent = silent(days).into_iter().filter(|day| !told.contains(day)).collect::<Vec<_>>();
             if is_regular {
                 gaps.extend(runs(&silent).map(|days| Gap { account: Arc::clone(account), region: Some(Arc::clone(region)), days }));
             }

@@ -30,21 +30,22 @@ pub struct Snapshot {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
     /// Too short, or something else altogether.
-    #[error("not a snapshot of geophone's")]
+    #[error("it is no snapshot of geophone's")]
     Foreign,
     /// Written by another version.
-    #[error(
-        "snapshot format {found} cannot be read: this version reads format {VERSION}; start that version, or remove the snapshot to start without history"
-    )]
+    #[error("it has format {found} and this version reads format {VERSION}")]
     Version {
         /// The format that was found.
         found: u16,
     },
+    /// The manifest names it and it is not there.
+    #[error("the manifest names it and it is not there")]
+    Missing,
     /// The checksum does not fit.
-    #[error("snapshot is damaged: its checksum does not fit")]
+    #[error("it is damaged: its checksum does not fit")]
     Damaged,
     /// The rows cannot be read although the checksum fits.
-    #[error("snapshot cannot be read: {0}")]
+    #[error("it cannot be read: {0}")]
     Malformed(String),
     /// The state cannot be written.
     #[error("state cannot be written as a snapshot: {0}")]

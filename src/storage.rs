@@ -50,12 +50,22 @@ pub enum StorageError {
         source: io::Error,
     },
     /// The snapshot cannot be used.
-    #[error("{path}: {source}; restore the state folder from a backup, or move it away to start without history")]
+    #[error(
+        "snapshot {path}: {source}; start the version that wrote it, restore the folder from a backup, or move the whole folder away to start without history (then run geophone warm)"
+    )]
     Snapshot {
         /// The snapshot.
         path: PathBuf,
         /// The reason.
         source: SnapshotError,
+    },
+    /// Snapshots are there, and nothing that says which of them belongs to which positions.
+    #[error(
+        "{folder}: manifest.json is gone and snapshots are there; restore it from a backup, or move the whole folder away to start without history (then run geophone warm)"
+    )]
+    NoManifest {
+        /// The state folder.
+        folder: PathBuf,
     },
 }
 
@@ -117,6 +127,8 @@ impl StateFolder {
         if let Some(generation) = manifest.attachment.as_deref().and_then(generation_of) {
             recovered.snapshot = Some(state.read_snapshot(generation)?);
             state.generation = generation;
+        } else if state.has_history() {
+            return Err(StorageError::NoManifest { folder: folder.to_owned() });
         }
         recovered.manifest = manifest;
         recovered.published = state.read_journal();
@@ -212,6 +224,12 @@ impl StateFolder {
         written.map(|()| true).map_err(|source| StorageError::Io { action: "write", path: self.folder.join("dead-letters.ndjson"), source })
     }
 
+    /// Whether there are snapshots after the first: a first one alone may be an orphan of a crash before its manifest.
+    fn has_history(&self) -> bool {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| generation_of(entry.file_name().to_str()?)).any(|generation| generation > 1)
+    }
+
     fn snapshot_path(&self, generation: u64) -> PathBuf {
         self.folder.join(format!("snapshot-{generation}.bin"))
     }
@@ -222,7 +240,10 @@ impl StateFolder {
 
     fn read_snapshot(&self, generation: u64) -> Result<Snapshot, StorageError> {
         let path = self.snapshot_path(generation);
-        let bytes = fs::read(&path).map_err(|source| StorageError::Io { action: "read", path: path.clone(), source })?;
+        let bytes = fs::read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => StorageError::Snapshot { path: path.clone(), source: SnapshotError::Missing },
+            _ => StorageError::Io { action: "read", path: path.clone(), source },
+        })?;
         snapshot::decode(&bytes).map_err(|source| StorageError::Snapshot { path, source })
     }
 
@@ -327,6 +348,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_lost_manifest_or_snapshot_is_an_error_and_loses_nothing_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut state, _) = StateFolder::open(folder.path()).await.expect("opens");
+        for _ in 0..3 {
+            state.commit(&snapshot(), Manifest::default()).await.expect("commits");
+        }
+        drop(state);
+        let manifest = folder.path().join("manifest.json");
+        let kept = fs::read(&manifest).expect("read");
+        fs::remove_file(&manifest).expect("removed");
+        let error = StateFolder::open(folder.path()).await.expect_err("no manifest").to_string();
+        assert!(error.contains("manifest.json is gone"), "{error}");
+        assert!(folder.path().join("snapshot-3.bin").is_file(), "nothing was removed");
+        fs::write(&manifest, kept).expect("written");
+        fs::remove_file(folder.path().join("snapshot-3.bin")).expect("removed");
+        let error = StateFolder::open(folder.path()).await.expect_err("no snapshot").to_string();
+        assert!(error.contains("snapshot-3.bin: the manifest names it and it is not there"), "{error}");
+    }
+
+    #[tokio::test]
     async fn a_damaged_snapshot_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let (mut state, _) = StateFolder::open(folder.path()).await.expect("opens");
@@ -338,6 +379,6 @@ mod tests {
         bytes[middle] ^= 1;
         fs::write(&path, bytes).expect("written");
         let error = StateFolder::open(folder.path()).await.expect_err("damaged").to_string();
-        assert!(error.contains("snapshot-1.bin") && error.contains("move it away"), "{error}");
+        assert!(error.contains("snapshot-1.bin") && error.contains("move the whole folder away"), "{error}");
     }
 }

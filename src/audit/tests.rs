@@ -29,6 +29,16 @@ fn silent_days_are_gaps_where_a_place_speaks_otherwise() {
 }
 
 #[test]
+fn a_few_late_events_do_not_hide_a_silent_day() {
+    let mut busy = coverage(&[]);
+    for day in 10..20 {
+        let events = if day == 15 { 3 } else { 1_000 };
+        (0..events).for_each(|_| busy.note("1", "a", day));
+    }
+    assert_eq!(gaps(&busy, 10..20), [("1".to_owned(), None, (15, 15))]);
+}
+
+#[test]
 fn a_part_of_a_day_is_that_day() {
     let coverage = coverage(&[("1", "a", 10)]);
     let part = |since: i64, until: i64| coverage.gaps(EventTime::from_unix(since), EventTime::from_unix(until)).len();

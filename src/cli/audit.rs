@@ -46,7 +46,7 @@ pub struct AuditArgs {
     /// A month, as 2026-10, in UTC
     #[arg(long, value_name = "MONTH", value_parser = parse_month, conflicts_with_all = ["since", "until"])]
     month: Option<(EventTime, EventTime)>,
-    /// From this day or time on (2026-10-01, 2026-10-01T00:00:00+02:00); without an offset UTC is meant
+    /// Instead of a month: from this day or time on (2026-10-01, 2026-10-01T00:00:00+02:00); without an offset UTC is meant
     #[arg(long, value_name = "TIME", value_parser = parse_time, required_unless_present = "month")]
     since: Option<EventTime>,
     /// Up to this day or time, which no longer belongs to it
@@ -202,7 +202,7 @@ fn say_short(short: &Short, question: &Question, is_wanted: bool) -> Result<(), 
     Err(Failure::new(
         Exit::NoInput,
         format_args!(
-            "the files do not hold all of {} to {}: {} unreadable, {undecodable} parts damaged, {} gaps; --incomplete answers all the same",
+            "the files do not hold all of {} to {}: {} unreadable, {undecodable} damaged parts, {} gaps; --incomplete answers all the same",
             question.since,
             question.until,
             unreadable.len(),
@@ -217,8 +217,8 @@ fn gap(gap: &Gap) -> String {
     let days = if first == last { day(first) } else { format!("{} to {}", day(first), day(last)) };
     match (&*gap.account, &gap.region) {
         ("", _) => format!("gap: no event at all on {days}"),
-        (account, None) => format!("gap: no event of account {account} on {days}"),
-        (account, Some(region)) => format!("gap: no event of account {account} in {region} on {days}"),
+        (account, None) => format!("gap: no events, or next to none, of account {account} on {days}"),
+        (account, Some(region)) => format!("gap: no events, or next to none, of account {account} in {region} on {days}"),
     }
 }
 
@@ -245,24 +245,24 @@ fn print(format: AuditFormat, answer: &Answer, question: &Question, read: &str) 
     out.flush()
 }
 
-/// Calls in all, refused, failed.
+/// Calls in all, refused, with other errors.
 #[derive(Clone, Copy, Default)]
 struct Count {
     calls: u64,
     denied: u64,
-    failed: u64,
+    errors: u64,
 }
 
 impl Count {
     fn add(&mut self, row: &Row) {
         self.calls += 1;
         self.denied += u64::from(row.ending() == Ending::Denied);
-        self.failed += u64::from(row.ending() == Ending::Error);
+        self.errors += u64::from(row.ending() == Ending::Error);
     }
 
     fn columns(&self) -> String {
-        let Self { calls, denied, failed } = *self;
-        format!("{:>10} {:>8} {:>8}", grouped(calls, ','), grouped(denied, ','), grouped(failed, ','))
+        let Self { calls, denied, errors } = *self;
+        format!("{:>10} {:>8} {:>8}", grouped(calls, ','), grouped(denied, ','), grouped(errors, ','))
     }
 }
 
@@ -279,11 +279,11 @@ fn text(answer: &Answer, question: &Question, read: &str) -> String {
     let mut out = format!("{}, {} to {}\n", asked(question), question.since, question.until);
     let _ = writeln!(
         out,
-        "{} calls: {} allowed, {} denied, {} failed. Read: {read}; {} duplicates left out.",
+        "{} calls: {} allowed, {} denied, {} errors. Read: {read}; {} duplicates left out.",
         grouped(all.calls, ','),
-        grouped(all.calls - all.denied - all.failed, ','),
+        grouped(all.calls - all.denied - all.errors, ','),
         grouped(all.denied, ','),
-        grouped(all.failed, ','),
+        grouped(all.errors, ','),
         grouped(answer.duplicates, ',')
     );
     if question.department.is_some() && !answer.unknown.is_empty() {
@@ -293,13 +293,13 @@ fn text(answer: &Answer, question: &Question, read: &str) -> String {
     if all.calls == 0 {
         return out;
     }
-    let people = by_person.keys().map(|(person, _)| person.chars().count()).max().unwrap_or(0).clamp(6, 60);
-    let models = by_person.keys().map(|(_, model)| model.chars().count()).max().unwrap_or(0).clamp(5, 60);
-    let _ = writeln!(out, "\n{:<people$}  {:<models$} {:>10} {:>8} {:>8}", "person", "model", "calls", "denied", "failed");
+    let people = by_person.keys().map(|(person, _)| person.chars().count()).max().unwrap_or(0).max(6);
+    let models = by_person.keys().map(|(_, model)| model.chars().count()).max().unwrap_or(0).max(5);
+    let _ = writeln!(out, "\n{:<people$}  {:<models$} {:>10} {:>8} {:>8}", "person", "model", "calls", "denied", "errors");
     for ((person, model), count) in &by_person {
         let _ = writeln!(out, "{person:<people$}  {model:<models$} {}", count.columns());
     }
-    let _ = writeln!(out, "\n{:<10} {:>10} {:>8} {:>8}", "day (UTC)", "calls", "denied", "failed");
+    let _ = writeln!(out, "\n{:<10} {:>10} {:>8} {:>8}", "day (UTC)", "calls", "denied", "errors");
     for (day, count) in &by_day {
         let _ = writeln!(out, "{day:<10} {}", count.columns());
     }

@@ -11,6 +11,7 @@
 
 mod api;
 mod architecture;
+mod archiving;
 mod attribution;
 mod audit;
 mod backtest;
