@@ -19,6 +19,9 @@
 //! above the line is the **core**: no clock, no async, no AWS, no files, no environment; time is an argument, and what is
 //! to be done is returned. It builds with `--no-default-features`.
 
+// A closed pipe must not end the program: `cli::output` prints.
+#![deny(clippy::print_stdout)]
+
 // ── core ──
 pub mod time;
 pub mod severity;

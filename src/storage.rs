@@ -240,10 +240,13 @@ impl StateFolder {
 
     fn read_snapshot(&self, generation: u64) -> Result<Snapshot, StorageError> {
         let path = self.snapshot_path(generation);
-        let bytes = fs::read(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => StorageError::Snapshot { path: path.clone(), source: SnapshotError::Missing },
-            _ => StorageError::Io { action: "read", path: path.clone(), source },
-        })?;
+        let cannot_read = |source: io::Error| {
+            if source.kind() == io::ErrorKind::NotFound {
+                return StorageError::Snapshot { path: path.clone(), source: SnapshotError::Missing };
+            }
+            StorageError::Io { action: "read", path: path.clone(), source }
+        };
+        let bytes = fs::read(&path).map_err(cannot_read)?;
         snapshot::decode(&bytes).map_err(|source| StorageError::Snapshot { path, source })
     }
 
