@@ -203,7 +203,7 @@ impl Coverage {
             gaps.extend(runs(&silent(days)).map(|days| Gap { account: Arc::clone(account), region: None, days }));
         }
         let mut places: Vec<_> = self.days.iter().collect();
-        places.sort_by(|(a, _), (b, _)| a.cmp(b));
+        places.sort_by_key(|(place, _)| *place);
         for ((account, region), days) in places {
             let is_regular = 2 * days.range(first..=last).count() as i64 > last - first + 1;
             // Days on which the whole account is silent are told already.

@@ -19,6 +19,7 @@ use crate::audit::{Answer, COLUMNS, Ending, Gap, Harvest, Question, Row};
 use crate::cloudtrail::{Decoder, Limits};
 use crate::config::Settings;
 use crate::files::{self, Listing, Tally};
+use crate::finding::Who;
 use crate::observation::Observer;
 use crate::stats::grouped;
 use crate::time::{DAY, EventTime};
@@ -117,8 +118,12 @@ pub fn audit(args: &AuditArgs) -> Result<Exit, Failure> {
     let short = Short { unreadable, undecodable: tally.undecodable, gaps: answer.gaps.clone() };
     say_short(&short, &question, args.incomplete)?;
     let read = format!("{} events in {} files", grouped(events, ','), grouped(tally.files, ','));
-    print(args.format, &answer, &question, &read)
-        .map_err(|error| Failure::new(Exit::CannotWrite, format_args!("standard output: {error}")))?;
+    // Whoever has closed the pipe has read enough.
+    if let Err(error) = print(args.format, &answer, &question, &read)
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        return Err(Failure::new(Exit::CannotWrite, format_args!("standard output: {error}")));
+    }
     if args.format != AuditFormat::Text {
         eprintln!("{} calls; {read}; {} duplicates left out", grouped(answer.rows.len() as u64, ','), grouped(answer.duplicates, ','));
     }
@@ -264,7 +269,7 @@ impl Count {
 fn text(answer: &Answer, question: &Question, read: &str) -> String {
     let (mut by_person, mut by_day, mut all) = (BTreeMap::<_, Count>::new(), BTreeMap::<_, Count>::new(), Count::default());
     for row in &answer.rows {
-        let person = row.who.person.as_deref().map_or_else(|| format!("({})", row.who.actor), str::to_owned);
+        let person = row.who.person.as_deref().map_or_else(|| format!("({})", Who::new(&row.call.caller, &row.who).name()), str::to_owned);
         let model = row.call.invocation.model.as_ref().map_or("(no model named)", |model| &model.id);
         by_person.entry((clean(&person), clean(model))).or_default().add(row);
         by_day.entry(row.call.invocation.time.to_string()[..10].to_owned()).or_default().add(row);

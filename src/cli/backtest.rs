@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::output::progress;
+use super::output::say_text;
 use super::{Exit, Failure, load_settings};
 use crate::backtest::score::Scorer;
 use crate::backtest::{Backtest, BacktestCounts, Raised, Row, Said, Scored};
@@ -104,11 +105,11 @@ pub fn backtest(args: &BacktestArgs) -> Result<Exit, Failure> {
     }
     eprintln!("{}", spoken(&first, &settings, started.elapsed().as_secs_f64()));
     if let Some(scorer) = &scorer {
-        print!("{}", labels::table(scorer, &settings));
+        say_text(labels::table(scorer, &settings));
     }
     if let Some(other_settings) = other {
         let (second, _) = run(args, other_settings.clone(), None, |_| Ok(()))?;
-        print!("{}", compare::table(&first, &settings, &second, &other_settings));
+        say_text(compare::table(&first, &settings, &second, &other_settings));
     }
     Ok(Exit::Ok)
 }

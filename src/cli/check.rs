@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::output::say;
 use super::{Exit, Failure, Loaded, load};
 use crate::config::Settings;
 use crate::detect::Mode;
@@ -9,25 +10,25 @@ use crate::detect::Mode;
 /// Reads the configuration and everything that it names, and says what it found.
 pub fn check(config: &Path) -> Result<Exit, Failure> {
     let Loaded { settings, sources, notices } = load(config)?;
-    println!("{}: no mistakes", config.display());
+    say(format_args!("{}: no mistakes", config.display()));
     let (rules, detectors) = (&settings.engine.rules, &settings.engine.detectors);
     if !rules.is_empty() {
         let silent = rules.alerting().filter(|rule| detectors.rule_mode(rule) == Mode::Off).count();
-        println!(
+        say(format_args!(
             "rules: {} that alert (of them {} correlations; {silent} are off), {} files",
             rules.alerting().count(),
             rules.correlations().len(),
             rules.files(),
-        );
+        ));
     }
     for notice in &notices {
-        println!("warning: {notice}");
+        say(format_args!("warning: {notice}"));
     }
     if let Some(folder) = sources.warm_from().filter(|folder| !folder.exists()) {
-        println!("note: [identity] warm_from: {} does not exist here; run needs it", folder.display());
+        say(format_args!("note: [identity] warm_from: {} does not exist here; run needs it", folder.display()));
     }
     for line in remarks(&settings) {
-        println!("note: {line}");
+        say(format_args!("note: {line}"));
     }
     Ok(Exit::Ok)
 }

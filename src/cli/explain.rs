@@ -11,6 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+use super::output::say_text;
 use super::{Exit, Failure};
 use crate::alerting::message::told;
 
@@ -62,7 +63,7 @@ pub fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
     if let Some(other) = lines.iter().filter_map(|line| line["alert_id"].as_str()).find(|other| *other != id) {
         return Err(Failure::new(Exit::Usage, format_args!("{} begins {id} and {other}; give more digits", args.id)));
     }
-    print!("{}", told(&lines));
+    say_text(told(&lines));
     Ok(Exit::Ok)
 }
 

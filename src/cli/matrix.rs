@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::output::{say, say_text};
 use super::{Exit, Failure, Format, Loaded, load};
 use crate::policy::Matrix;
 
@@ -20,12 +21,12 @@ pub fn matrix(config: &Path, format: Format) -> Result<Exit, Failure> {
     let departments: Vec<_> = members.collect::<std::collections::BTreeSet<_>>().into_iter().collect();
     let matrix = Matrix::of(book, &departments, &[]);
     match format {
-        Format::Text => print!("{}", text(&matrix)),
+        Format::Text => say_text(text(&matrix)),
         Format::Ndjson => {
             for ((department, family), cell) in &matrix.cells {
                 let line = serde_json::json!({"department": department, "family": family, "verdict": cell.verdict,
                     "models": cell.asked, "allowed": cell.allowed, "reason": cell.reason});
-                println!("{line}");
+                say(&line);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What is printed for people. Colours only on a terminal.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -30,23 +31,21 @@ impl Printer {
     /// Prints one alert. A reader that went away is no error.
     pub fn alert(&self, alert: &Alert) {
         match self.format {
-            Format::Ndjson => line(&alert.to_ndjson()),
-            Format::Text => line(&self.text(alert)),
+            Format::Ndjson => say(alert.to_ndjson()),
+            Format::Text => say(self.text(alert)),
         }
     }
 
     /// Prints one finding.
     pub fn finding(&self, finding: &Finding) {
         match self.format {
-            Format::Ndjson => line(
-                &serde_json::json!({
-                    "finding": finding.detector.label(), "time": finding.time.to_string(), "severity": finding.severity.label(),
-                    "fingerprint": finding.fingerprint.0.to_string(), "explanation": finding.explanation, "numbers": finding.numbers,
-                    "event_id": finding.event_id.as_ref().map(ToString::to_string),
-                })
-                .to_string(),
-            ),
-            Format::Text => line(&format!("  finding {} {} {}", finding.time, finding.detector.label(), clean(&finding.explanation))),
+            Format::Ndjson => say(serde_json::json!({
+                "finding": finding.detector.label(), "time": finding.time.to_string(), "severity": finding.severity.label(),
+                "fingerprint": finding.fingerprint.0.to_string(), "explanation": finding.explanation, "numbers": finding.numbers,
+                "event_id": finding.event_id.as_ref().map(ToString::to_string),
+            })
+            .to_string()),
+            Format::Text => say(format!("  finding {} {} {}", finding.time, finding.detector.label(), clean(&finding.explanation))),
         }
     }
 
@@ -85,9 +84,14 @@ fn colour(severity: Severity) -> &'static str {
     }
 }
 
-fn line(text: &str) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n"));
+/// Prints a line. Whoever has closed the pipe has read enough: that is no reason to fail.
+pub fn say(text: impl fmt::Display) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// Prints a text that ends its own lines; the same holds.
+pub fn say_text(text: impl fmt::Display) {
+    let _ = write!(io::stdout().lock(), "{text}");
 }
 
 /// A progress bar over bytes on standard error; invisible where that is no terminal.

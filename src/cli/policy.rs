@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::output::say;
 use super::{Exit, Failure, Format};
 use crate::policy::{Context, Decision, Document, Policies, Request, Verdict};
 
@@ -89,7 +90,7 @@ fn eval(args: &EvalArgs) -> Result<Exit, Failure> {
         context.set_all(key, values);
     }
     let verdict = policies.evaluate(&Request { action: &args.action, resource: Some(&args.resource), context: &context });
-    println!("{}", spoken(&verdict));
+    say(spoken(&verdict));
     Ok(Exit::Ok)
 }
 
@@ -172,16 +173,16 @@ fn test(paths: &[PathBuf]) -> Result<Exit, Failure> {
                 Ok(verdict) if verdict.decision.name() == case.expect => passed += 1,
                 Ok(verdict) => {
                     failed += 1;
-                    println!("{}: {}: expected {}, got {}", path.display(), case.name, case.expect, spoken(&verdict));
+                    say(format_args!("{}: {}: expected {}, got {}", path.display(), case.name, case.expect, spoken(&verdict)));
                 }
                 Err(what) => {
                     failed += 1;
-                    println!("{}: {}: {what}", path.display(), case.name);
+                    say(format_args!("{}: {}: {what}", path.display(), case.name));
                 }
             }
         }
     }
-    println!("{passed} of {} cases agree", passed + failed);
+    say(format_args!("{passed} of {} cases agree", passed + failed));
     Ok(if failed == 0 { Exit::Ok } else { Exit::Findings })
 }
 

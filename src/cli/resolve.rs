@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::output::say;
 use super::{Exit, Failure, Loaded, load};
 use crate::alerting::privacy::{KEY_BYTES_MIN, Pseudonyms};
 use crate::daemon::read_secret;
@@ -35,8 +36,8 @@ pub fn resolve(args: &ResolveArgs) -> Result<Exit, Failure> {
     let mut unknown = Vec::new();
     for pseudonym in &args.pseudonyms {
         match names.iter().find(|(name, _)| pseudonyms.of(name) == *pseudonym) {
-            Some((name, Some(person))) if name != person => println!("{pseudonym} {person} ({name})"),
-            Some((name, _)) => println!("{pseudonym} {name}"),
+            Some((name, Some(person))) if name != person => say(format_args!("{pseudonym} {person} ({name})")),
+            Some((name, _)) => say(format_args!("{pseudonym} {name}")),
             None => unknown.push(pseudonym.as_str()),
         }
     }

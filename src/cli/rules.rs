@@ -8,6 +8,7 @@ use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::output::say;
 use super::{Exit, Failure};
 use crate::cloudtrail::{Decoder, Limits};
 use crate::detect::Mode;
@@ -81,18 +82,18 @@ pub fn rules(command: &RulesCommand) -> Result<Exit, Failure> {
     let RulesCommand::Test { paths } = command;
     let (set, files) = read(paths)?;
     let outcome = play_all(&Arc::new(set), &files)?;
-    outcome.wrong.iter().for_each(|line| println!("{line}"));
-    outcome.untested.iter().for_each(|name| println!("note: {name} has no case that matches, or none that does not"));
+    outcome.wrong.iter().for_each(|line| say(line));
+    outcome.untested.iter().for_each(|name| say(format_args!("note: {name} has no case that matches, or none that does not")));
     if outcome.cases == 0 {
         return Err(Failure::new(Exit::NothingDecodable, "no cases; write NAME.test.json beside NAME.yml (rules/README.md has the form)"));
     }
     let wrong = outcome.wrong.len();
-    println!(
+    say(format_args!(
         "{} cases, {} as they say{}",
         outcome.cases,
         outcome.cases - wrong,
         if wrong > 0 { format!(", {wrong} not") } else { String::new() }
-    );
+    ));
     Ok(if wrong > 0 { Exit::Findings } else { Exit::Ok })
 }
 

@@ -12,6 +12,7 @@
 mod api;
 mod architecture;
 mod attribution;
+mod audit;
 mod backtest;
 mod cli;
 mod config;

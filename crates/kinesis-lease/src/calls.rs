@@ -9,7 +9,7 @@ use aws_sdk_kinesis::types::{self, ShardIteratorType};
 
 use crate::checkpoint::Checkpoint;
 use crate::delivery::Record;
-use crate::plan::ListedShard;
+use crate::plan::{HashRange, ListedShard};
 use crate::settings::StreamSettings;
 use crate::trouble::{Fault, TroubleKind};
 
@@ -109,6 +109,7 @@ impl StreamCalls {
 
 fn listed_shard(shard: types::Shard) -> ListedShard {
     ListedShard {
+        hash_range: shard.hash_key_range.and_then(|range| HashRange::parse(&range.starting_hash_key, &range.ending_hash_key)),
         shard: Arc::from(shard.shard_id),
         parents: [shard.parent_shard_id, shard.adjacent_parent_shard_id].into_iter().flatten().map(Arc::from).collect(),
         open: shard.sequence_number_range.is_none_or(|range| range.ending_sequence_number.is_none()),

@@ -57,7 +57,7 @@ impl Consumer {
             let shared = Shared {
                 calls: StreamCalls::new(client, &stream, settings.call_timeout),
                 settings: Arc::new(stream),
-                deliveries: deliveries.clone(),
+                deliveries: deliveries.clone().into(),
                 fetches: fetches.clone(),
                 suspects: Arc::new(Semaphore::new(1)),
             };

@@ -20,7 +20,8 @@ use tokio::task::JoinSet;
 
 use crate::backoff::Backoff;
 use crate::checkpoint::{Checkpoint, Lease, ShardKey};
-use crate::delivery::{Delivery, GapKind};
+use crate::delivery::Delivery;
+use crate::outlet::Closed;
 use crate::plan::{ListedShard, plan};
 use crate::shard::{Outcome, ShardReader, Shared};
 
@@ -31,6 +32,31 @@ pub(crate) struct Unheard;
 /// How soon to list again when a shard has ended whose children are not listed yet: the listing is
 /// eventually consistent, and until they are known nobody reads the stream's newest records.
 const CHILDLESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a listing makes of a reader's claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The shard is at its end.
+    Ended,
+    /// The shard is gone, unread from the reader's position on.
+    Gone,
+    /// The shard is open and has no child: the answer was wrong.
+    Denied,
+    /// Listed all the same: it was not there for a moment. The reader has waited already.
+    Again,
+}
+
+/// Holds a reader's claim about its shard against a listing that was made after it.
+pub(crate) fn judge(outcome: Outcome, shard: &Arc<str>, listed: &[ListedShard]) -> Verdict {
+    let listed_as = listed.iter().find(|listed| listed.shard == *shard);
+    let has_children = listed.iter().any(|listed| listed.parents.contains(shard));
+    match (outcome, listed_as) {
+        (Outcome::Missing, None) => Verdict::Gone,
+        (Outcome::EndClaimed, Some(as_open)) if as_open.open && !has_children => Verdict::Denied,
+        (Outcome::EndClaimed | Outcome::Ended, _) => Verdict::Ended,
+        (Outcome::Missing, Some(_)) | (Outcome::Unheard, _) => Verdict::Again,
+    }
+}
 
 /// Owns everything about one stream in this run.
 pub(crate) struct StreamTask {
@@ -182,15 +208,12 @@ impl StreamTask {
     /// Holds the claims in doubt against a fresh listing.
     async fn settle_doubts(&mut self, listed: &[ListedShard]) -> Result<(), Unheard> {
         for (mut reader, outcome) in std::mem::take(&mut self.in_doubt) {
-            let shard = reader.key().shard.clone();
-            let listed_as = listed.iter().find(|listed| listed.shard == shard);
-            let has_children = listed.iter().any(|listed| listed.parents.contains(&shard));
-            match (outcome, listed_as) {
-                (Outcome::Missing, None) => {
-                    self.tell_gone(&reader).await?;
-                    self.end(shard).await?;
+            match judge(outcome, &reader.key().shard, listed) {
+                Verdict::Gone => {
+                    reader.tell_gone().await.map_err(|_| Unheard)?;
+                    self.end(reader.key().shard.clone()).await?;
                 }
-                (Outcome::EndClaimed, Some(as_open)) if as_open.open && !has_children => {
+                Verdict::Denied => {
                     self.readers.spawn(async move {
                         let outcome = match reader.end_denied().await {
                             Ok(()) => reader.run().await,
@@ -199,23 +222,11 @@ impl StreamTask {
                         (reader, outcome)
                     });
                 }
-                (Outcome::EndClaimed, _) => self.end(shard).await?,
-                // Listed all the same: it was not there for a moment. The reader has waited already.
-                (_, _) => self.spawn(reader),
+                Verdict::Ended => self.end(reader.key().shard.clone()).await?,
+                Verdict::Again => self.spawn(reader),
             }
         }
         Ok(())
-    }
-
-    async fn tell_gone(&self, reader: &ShardReader) -> Result<(), Unheard> {
-        tracing::warn!(shard = %reader.key(), "shard is gone, unread from its checkpoint on");
-        self.deliver(Delivery::Gap {
-            shard: reader.key().clone(),
-            lost_from: reader.position().clone(),
-            kind: GapKind::ShardGone,
-            message: "the service neither lists the shard nor knows it".to_owned(),
-        })
-        .await
     }
 
     async fn end(&mut self, shard: Arc<str>) -> Result<(), Unheard> {
@@ -232,6 +243,6 @@ impl StreamTask {
     }
 
     async fn deliver(&self, delivery: Delivery) -> Result<(), Unheard> {
-        self.shared.deliveries.send(delivery).await.map_err(|_| Unheard)
+        self.shared.deliveries.send(delivery).await.map_err(|Closed| Unheard)
     }
 }

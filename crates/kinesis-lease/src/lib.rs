@@ -12,7 +12,8 @@
 //! * `discovery`: one stream's task, which lists shards, follows the plan and owns the readers;
 //! * [`consumer`]: [`Consumer::start`], which wires streams, channel and limits together;
 //! * [`trouble`]: every error the service or the network can give, by what it means for a reader;
-//! * [`store`]: [`LeaseStore`], and [`FolderStore`] for a single machine.
+//! * [`store`]: [`LeaseStore`], and [`FolderStore`] for a single machine;
+//! * [`leasing`]: leases that several workers share, in DynamoDB as KCL 2 keeps them.
 //!
 //! # What is promised
 //! * **No record is skipped** while it is within the stream's retention. A position moves only to a
@@ -31,8 +32,9 @@
 //! idempotent.
 //!
 //! # What is absent
-//! Enhanced fan-out, aggregation (KPL) and leases shared between processes. [`LeaseStore`] is
-//! where the last will be added. Payloads are opaque bytes and are never logged.
+//! Enhanced fan-out and the taking apart of aggregated records (KPL); their sub-sequence checkpoints
+//! are kept. [`Consumer`] reads all shards by itself and does not use [`leasing`]. Payloads are
+//! opaque bytes and are never logged.
 //!
 //! A stream that was deleted and made again under the same name has the same shard ids. Its old
 //! checkpoints are refused ([`Delivery::Gap`]), but a shard whose lease is at its end is not read
@@ -82,6 +84,7 @@
 pub mod checkpoint;
 pub mod consumer;
 pub mod delivery;
+pub mod leasing;
 pub mod plan;
 pub mod settings;
 pub mod store;
@@ -90,6 +93,7 @@ pub mod trouble;
 mod backoff;
 mod calls;
 mod discovery;
+mod outlet;
 mod shard;
 
 pub use checkpoint::{Checkpoint, Lease, Manifest, ShardKey};

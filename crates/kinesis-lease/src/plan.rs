@@ -35,6 +35,25 @@ pub struct ListedShard {
     pub parents: Vec<Arc<str>>,
     /// Whether it still takes records (it has no ending sequence number).
     pub open: bool,
+    /// The part of the key space that it takes, if the service said so in digits. The plan does not
+    /// look at it.
+    pub hash_range: Option<HashRange>,
+}
+
+/// A shard's part of the space of hashed partition keys, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashRange {
+    /// The lowest hash.
+    pub starting: u128,
+    /// The highest hash.
+    pub ending: u128,
+}
+
+impl HashRange {
+    /// From two numbers in decimal digits.
+    pub fn parse(starting: &str, ending: &str) -> Option<Self> {
+        Some(Self { starting: starting.parse().ok()?, ending: ending.parse().ok()? })
+    }
 }
 
 /// What to do about a stream.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::calls::{Fetched, StreamCalls};
 use crate::checkpoint::{Checkpoint, ShardKey, compare_sequence_numbers};
 use crate::delivery::{Delivery, GapKind, Record};
+use crate::outlet::{Closed, Outlet};
 use crate::settings::StreamSettings;
 use crate::trouble::{Fault, TroubleKind};
 
@@ -26,7 +27,7 @@ const LATEST_OVERLAP_MS: i64 = 5_000;
 pub(crate) struct Shared {
     pub(crate) calls: StreamCalls,
     pub(crate) settings: Arc<StreamSettings>,
-    pub(crate) deliveries: mpsc::Sender<Delivery>,
+    pub(crate) deliveries: Outlet,
     /// Bounds the pages that are in memory but not yet in the channel, over all streams.
     pub(crate) fetches: Arc<Semaphore>,
     /// One at a time, per stream, for shards whose last call got no answer. Without it the shards
@@ -98,10 +99,6 @@ impl ShardReader {
 
     pub(crate) fn key(&self) -> &ShardKey {
         &self.key
-    }
-
-    pub(crate) fn position(&self) -> &Checkpoint {
-        &self.position
     }
 
     /// Reads until an outcome. May be dropped at any await: nothing is lost, because the position
@@ -301,9 +298,20 @@ impl ShardReader {
         self.failed(Fault::new(TroubleKind::BadReply, message)).await
     }
 
-    async fn deliver(&self, delivery: Delivery) -> Result<(), Outcome> {
-        let sent = self.shared.deliveries.send(delivery).await;
-        sent.map_err(|_| Outcome::Unheard)
+    /// The shard is neither listed nor known any more.
+    pub(crate) async fn tell_gone(&self) -> Result<(), Outcome> {
+        tracing::warn!(shard = %self.key, "shard is gone, unread from its checkpoint on");
+        self.deliver(Delivery::Gap {
+            shard: self.key.clone(),
+            lost_from: self.position.clone(),
+            kind: GapKind::ShardGone,
+            message: "the service neither lists the shard nor knows it".to_owned(),
+        })
+        .await
+    }
+
+    pub(crate) async fn deliver(&self, delivery: Delivery) -> Result<(), Outcome> {
+        self.shared.deliveries.send(delivery).await.map_err(|Closed| Outcome::Unheard)
     }
 }
 
@@ -348,7 +356,7 @@ mod tests {
         let shared = Shared {
             calls: StreamCalls::new(aws_sdk_kinesis::Client::from_conf(config), &settings, Duration::from_secs(1)),
             settings: Arc::new(settings),
-            deliveries: mpsc::channel(1).0,
+            deliveries: tokio::sync::mpsc::channel(1).0.into(),
             fetches: Arc::new(Semaphore::new(1)),
             suspects: Arc::new(Semaphore::new(1)),
         };

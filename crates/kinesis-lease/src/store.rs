@@ -1,19 +1,21 @@
 //! Where manifests are kept between runs.
 
 mod folder;
-mod format;
+pub(crate) mod format;
+pub(crate) mod words;
 
 use std::io;
 use std::path::PathBuf;
 
 pub use folder::FolderStore;
+pub(crate) use folder::{LockedFolder, blocking};
 
 use crate::checkpoint::Manifest;
 
 /// Keeps one manifest. Positions and attachment are committed together or not at all.
 ///
-/// [`FolderStore`] is the implementation for a single machine. One for leases that several
-/// processes share belongs behind this trait as well.
+/// [`FolderStore`] is the implementation for a single machine. Leases that several processes share
+/// are kept one by one: see [`LeaseTable`](crate::leasing::LeaseTable).
 pub trait LeaseStore: Send + Sync + 'static {
     /// The manifest as last committed, or an empty one if there never was a commit.
     ///

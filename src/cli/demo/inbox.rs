@@ -12,6 +12,7 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use tokio::net::TcpListener;
 
+use crate::cli::output::say;
 use crate::cli::{Exit, Failure, Format};
 
 /// What was received.
@@ -116,8 +117,8 @@ fn receive(state: &Shared, fields: &BTreeMap<String, String>, prefix: &str) {
     }
     // Printed while the lock is held, so that two messages are never mixed.
     match state.format {
-        Format::Ndjson => println!("{}", text("Message")),
-        Format::Text => println!("── SNS ── {}\n{}", text("Subject"), indented(text("Message"))),
+        Format::Ndjson => say(text("Message")),
+        Format::Text => say(format_args!("── SNS ── {}\n{}", text("Subject"), indented(text("Message")))),
     }
 }
 

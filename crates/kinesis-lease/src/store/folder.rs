@@ -10,7 +10,6 @@ use crate::checkpoint::Manifest;
 use crate::store::format;
 
 const MANIFEST_FILE: &str = "manifest.json";
-const TEMPORARY_FILE: &str = "manifest.json.new";
 const LOCK_FILE: &str = "lock";
 
 /// Keeps the manifest as `manifest.json` in a folder of its own.
@@ -21,11 +20,12 @@ const LOCK_FILE: &str = "lock";
 /// holds on local file systems; on NFS it depends on the server.)
 #[derive(Debug, Clone)]
 pub struct FolderStore {
-    inner: Arc<Inner>,
+    inner: Arc<LockedFolder>,
 }
 
+/// A folder of this process alone, whose files are replaced as a whole.
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct LockedFolder {
     folder: PathBuf,
     /// Held for as long as the store lives; never read.
     _lock: File,
@@ -42,12 +42,7 @@ impl FolderStore {
     /// [`StoreError::Io`] if it cannot be made or written.
     pub async fn open(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let folder = folder.into();
-        blocking(move || {
-            let lock = lock(&folder)?;
-            let inner = Inner { folder, _lock: lock, writing: Mutex::new(()) };
-            Ok(Self { inner: Arc::new(inner) })
-        })
-        .await
+        blocking(move || Ok(Self { inner: Arc::new(LockedFolder::open(folder)?) })).await
     }
 
     /// The folder.
@@ -59,34 +54,50 @@ impl FolderStore {
 impl LeaseStore for FolderStore {
     async fn load(&self) -> Result<Manifest, StoreError> {
         let inner = self.inner.clone();
-        blocking(move || inner.load()).await
+        blocking(move || match inner.read(MANIFEST_FILE)? {
+            Some(bytes) => format::decode(&bytes, &inner.path(MANIFEST_FILE)),
+            None => Ok(Manifest::default()),
+        })
+        .await
     }
 
     async fn commit(&self, manifest: &Manifest) -> Result<(), StoreError> {
         let bytes = format::encode(manifest);
         let inner = self.inner.clone();
-        blocking(move || inner.replace(&bytes)).await
+        blocking(move || inner.replace(MANIFEST_FILE, &bytes)).await
     }
 }
 
-impl Inner {
-    fn load(&self) -> Result<Manifest, StoreError> {
-        let file = self.folder.join(MANIFEST_FILE);
-        match std::fs::read(&file) {
-            Ok(bytes) => format::decode(&bytes, &file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Manifest::default()),
-            Err(error) => Err(failed("read", &file)(error)),
+impl LockedFolder {
+    /// Makes the folder if it is not there and takes its lock. Blocks, as do the others.
+    pub(crate) fn open(folder: PathBuf) -> Result<Self, StoreError> {
+        let lock = lock(&folder)?;
+        Ok(Self { folder, _lock: lock, writing: Mutex::new(()) })
+    }
+
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.folder.join(file)
+    }
+
+    /// The file's bytes, if it is there.
+    pub(crate) fn read(&self, file: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.path(file);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("read", &path)(error)),
         }
     }
 
-    fn replace(&self, bytes: &[u8]) -> Result<(), StoreError> {
+    /// Writes `FILE.new`, syncs it, renames it over the file and syncs the folder.
+    pub(crate) fn replace(&self, file: &str, bytes: &[u8]) -> Result<(), StoreError> {
         // The lock guards no data that a panic could have left half-changed.
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let temporary = self.folder.join(TEMPORARY_FILE);
-        let mut file = File::create(&temporary).map_err(failed("create", &temporary))?;
-        file.write_all(bytes).map_err(failed("write", &temporary))?;
-        file.sync_all().map_err(failed("sync", &temporary))?;
-        let target = self.folder.join(MANIFEST_FILE);
+        let temporary = self.path(&format!("{file}.new"));
+        let mut new = File::create(&temporary).map_err(failed("create", &temporary))?;
+        new.write_all(bytes).map_err(failed("write", &temporary))?;
+        new.sync_all().map_err(failed("sync", &temporary))?;
+        let target = self.path(file);
         std::fs::rename(&temporary, &target).map_err(failed("replace", &target))?;
         // Without this the rename itself may be lost with the machine.
         File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed("sync", &self.folder))
@@ -110,7 +121,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreE
 }
 
 /// File calls block; they run on tokio's threads for that.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {

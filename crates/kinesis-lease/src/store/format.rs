@@ -12,11 +12,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::StoreError;
-use crate::checkpoint::{Checkpoint, Lease, Manifest, ShardKey};
+use super::{StoreError, words};
+use crate::checkpoint::{Lease, Manifest, ShardKey};
 
 const VERSION: u32 = 1;
 
@@ -59,16 +60,28 @@ struct LeaseRow {
 
 pub(super) fn encode(manifest: &Manifest) -> Vec<u8> {
     let leases = manifest.checkpoints.iter().map(|(key, lease)| lease_row(key, lease)).collect();
-    let row = ManifestRow { attachment: manifest.attachment.clone(), leases };
+    seal(&ManifestRow { attachment: manifest.attachment.clone(), leases })
+}
+
+pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Manifest, StoreError> {
+    let damaged = |why: String| StoreError::Damaged { file: file.to_owned(), why };
+    let row: ManifestRow = unseal(bytes, file)?;
+    let checkpoints = row.leases.into_iter().map(|row| lease(row).map_err(&damaged)).collect::<Result<_, _>>()?;
+    Ok(Manifest { checkpoints, attachment: row.attachment })
+}
+
+/// Plain data as a file with version and checksum.
+pub(crate) fn seal(body: &impl Serialize) -> Vec<u8> {
     // Strings, numbers and lists of them: there is nothing that JSON could refuse.
-    let body = serde_json::value::to_raw_value(&row).expect("plain data is JSON");
+    let body = serde_json::value::to_raw_value(body).expect("plain data is JSON");
     let file = FileRow { version: VERSION, checksum: checksum(body.get()), manifest: &body };
     let mut bytes = serde_json::to_vec(&file).expect("plain data is JSON");
     bytes.push(b'\n');
     bytes
 }
 
-pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Manifest, StoreError> {
+/// What was sealed. `file` is for the error's words.
+pub(crate) fn unseal<T: DeserializeOwned>(bytes: &[u8], file: &Path) -> Result<T, StoreError> {
     let damaged = |why: String| StoreError::Damaged { file: file.to_owned(), why };
     let VersionRow { version } = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
     if version > VERSION {
@@ -81,26 +94,11 @@ pub(super) fn decode(bytes: &[u8], file: &Path) -> Result<Manifest, StoreError> 
     if checksum(row.manifest.get()) != row.checksum {
         return Err(damaged("the checksum does not match".to_owned()));
     }
-    let row: ManifestRow = serde_json::from_str(row.manifest.get()).map_err(|error| damaged(error.to_string()))?;
-    let checkpoints = row.leases.into_iter().map(|row| lease(row).map_err(&damaged)).collect::<Result<_, _>>()?;
-    Ok(Manifest { checkpoints, attachment: row.attachment })
+    serde_json::from_str(row.manifest.get()).map_err(|error| damaged(error.to_string()))
 }
 
 fn lease_row(key: &ShardKey, lease: &Lease) -> LeaseRow {
-    let (mut sub_sequence, mut timestamp_ms) = (None, None);
-    let checkpoint = match &lease.checkpoint {
-        Checkpoint::TrimHorizon => "TRIM_HORIZON".to_owned(),
-        Checkpoint::Latest => "LATEST".to_owned(),
-        Checkpoint::ShardEnd => "SHARD_END".to_owned(),
-        Checkpoint::AtTimestamp(ms) => {
-            timestamp_ms = Some(*ms);
-            "AT_TIMESTAMP".to_owned()
-        }
-        Checkpoint::After { sequence_number, sub_sequence: sub } => {
-            sub_sequence = *sub;
-            sequence_number.to_string()
-        }
-    };
+    let (checkpoint, sub_sequence, timestamp_ms) = words::of(&lease.checkpoint);
     let owned = |shards: &[Arc<str>]| shards.iter().map(|shard| shard.to_string()).collect();
     LeaseRow {
         stream: key.stream.to_string(),
@@ -115,23 +113,10 @@ fn lease_row(key: &ShardKey, lease: &Lease) -> LeaseRow {
 }
 
 fn lease(row: LeaseRow) -> Result<(ShardKey, Lease), String> {
-    let checkpoint = match (row.checkpoint.as_str(), row.sub_sequence, row.timestamp_ms) {
-        ("TRIM_HORIZON", None, None) => Checkpoint::TrimHorizon,
-        ("LATEST", None, None) => Checkpoint::Latest,
-        ("SHARD_END", None, None) => Checkpoint::ShardEnd,
-        ("AT_TIMESTAMP", None, Some(ms)) => Checkpoint::AtTimestamp(ms),
-        (number, sub_sequence, None) if is_sequence_number(number) => {
-            Checkpoint::After { sequence_number: Arc::from(number), sub_sequence }
-        }
-        (other, ..) => return Err(format!("{other:?} is no checkpoint")),
-    };
+    let checkpoint = words::checkpoint(&row.checkpoint, row.sub_sequence, row.timestamp_ms)?;
     let shared = |shards: Vec<String>| shards.into_iter().map(Arc::from).collect();
     let lease = Lease { checkpoint, parents: shared(row.parents), children: shared(row.children), listed: row.listed };
     Ok((ShardKey::new(row.stream, row.shard), lease))
-}
-
-fn is_sequence_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// FNV-1a over 64 bits. It is against accidents, not against people: each step is a bijection of

@@ -3,7 +3,9 @@
 //! * `contract`: what the consumer promises, run against two independent Kinesis servers;
 //! * `faults`: what it does when service and network misbehave;
 //! * `plan_model`: the plan against a plain model of a stream, over random histories;
-//! * `folder`: the folder store, damage and locks included.
+//! * `folder`: the folder store, damage and locks included;
+//! * `leases`: one contract for all lease tables, and what DynamoDB's alone must do;
+//! * `simulation`: many workers over one lease table in virtual time, with everything that goes wrong.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,5 +17,7 @@
 mod contract;
 mod faults;
 mod folder;
+mod leases;
 mod plan_model;
+mod simulation;
 mod support;

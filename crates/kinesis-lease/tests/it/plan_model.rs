@@ -105,6 +105,7 @@ impl Service {
         }
         let live = (0..self.shards.len()).filter(|at| !gone.contains(at));
         live.map(|at| ListedShard {
+            hash_range: None,
             shard: id(at),
             parents: self.shards[at].parents.iter().copied().map(id).collect(),
             open: !self.shards[at].closed,
@@ -396,5 +397,5 @@ fn a_lease_is_forgotten_only_when_nothing_needs_it() {
 }
 
 fn listed(shard: usize, parents: &[usize], open: bool) -> ListedShard {
-    ListedShard { shard: id(shard), parents: parents.iter().copied().map(id).collect(), open }
+    ListedShard { shard: id(shard), parents: parents.iter().copied().map(id).collect(), open, hash_range: None }
 }

@@ -1,5 +1,6 @@
 //! Servers, a proxy that misbehaves on request, and a reader that checks what it is given.
 
+pub mod dynamo;
 pub mod proxy;
 pub mod reader;
 pub mod server;
