@@ -82,7 +82,7 @@ pub fn rules(command: &RulesCommand) -> Result<Exit, Failure> {
     let RulesCommand::Test { paths } = command;
     let (set, files) = read(paths)?;
     let outcome = play_all(&Arc::new(set), &files)?;
-    outcome.wrong.iter().for_each(|line| say(line));
+    outcome.wrong.iter().for_each(say);
     outcome.untested.iter().for_each(|name| say(format_args!("note: {name} has no case that matches, or none that does not")));
     if outcome.cases == 0 {
         return Err(Failure::new(Exit::NothingDecodable, "no cases; write NAME.test.json beside NAME.yml (rules/README.md has the form)"));
