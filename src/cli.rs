@@ -1,11 +1,13 @@
 //! The command line: what can be asked for, and what the answer's exit code means.
 
+mod asking;
 pub mod audit;
 pub mod backtest;
 pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod explain;
+pub mod health;
 pub mod matrix;
 pub mod output;
 pub mod policy;
@@ -111,6 +113,8 @@ pub enum Command {
     Backtest(backtest::BacktestArgs),
     /// Everything that made an alert, from a running daemon or a replay's output
     Explain(explain::ExplainArgs),
+    /// Whether a daemon on this machine reads; for health checks of containers, which have no other program
+    Health(health::HealthArgs),
     /// Who stands behind a pseudonym, for the holder of the key
     Resolve(resolve::ResolveArgs),
     /// Work with Sigma rules
@@ -148,6 +152,7 @@ pub fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Audit(args) => audit::audit(&args),
         Command::Backtest(args) => backtest::backtest(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Health(args) => health::health(&args),
         Command::Resolve(args) => resolve::resolve(&args),
         Command::Rules(command) => rules::rules(&command),
         Command::Policy(command) => policy::policy(&command),

@@ -23,6 +23,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::alerting::PagingImage;
 use crate::alerting::privacy::{KEY_BYTES_MIN, Pseudonyms};
+use crate::cli::output::status;
 use crate::cli::{Exit, Failure};
 use crate::clock::Clock;
 use crate::config::{ArchivePlace, Settings, Start, Stream};
@@ -31,6 +32,7 @@ use crate::files;
 use crate::sns::{Published, publish};
 use crate::sources::Sources;
 use crate::storage::StateFolder;
+use crate::supervisor::Supervisor;
 use crate::telemetry::Metrics;
 use crate::web::{self, Command, Control, Web};
 
@@ -176,6 +178,9 @@ impl Running {
         let mut snapshots = interval(snapshot_every);
         let mut views = interval(VIEW_EVERY);
         let mut looks = interval(RELOAD_EVERY);
+        let mut supervisor = Supervisor::from_environment();
+        let mut beats = interval(supervisor.beat_every());
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         snapshots.set_missed_tick_behavior(MissedTickBehavior::Delay);
         views.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -191,6 +196,11 @@ impl Running {
                 Some(command) = commands.recv() => pipeline.command(command)?,
                 _ = snapshots.tick() => pipeline.commit().await?,
                 _ = views.tick() => pipeline.show(&web)?,
+                // Here and nowhere else: a loop that is stuck gives no sign of life.
+                _ = beats.tick(), if supervisor.listens() => {
+                    let view = web.view();
+                    supervisor.beat(view.is_ready, &if view.is_ready { status(&view) } else { "waiting for the first shard".to_owned() });
+                },
                 Some(()) = hangups.recv() => if let Some(reload) = &mut reload {
                     reload.hurry();
                     tokio::task::block_in_place(|| reload.look(&mut pipeline));
@@ -211,6 +221,7 @@ impl Running {
             }
         }
         tracing::info!("stopping: delivering what is decided");
+        supervisor.stopping();
         drop(deliveries);
         let end = Instant::now() + DRAIN;
         consumer.stop().await;

@@ -60,6 +60,8 @@ pub mod sns;
 #[cfg(feature = "daemon")]
 pub mod telemetry;
 #[cfg(feature = "daemon")]
+pub mod supervisor;
+#[cfg(feature = "daemon")]
 pub mod web;
 #[cfg(feature = "daemon")]
 pub mod daemon;

@@ -4,15 +4,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use axum::http::{Request, Uri};
 use clap::Args;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 use super::output::say_text;
-use super::{Exit, Failure};
+use super::{Exit, Failure, asking};
 use crate::alerting::message::told;
 
 /// Arguments of `explain`.
@@ -89,27 +85,8 @@ fn alerts_of(text: &str, id: &str) -> Vec<Value> {
 /// Asks a daemon for its open alerts.
 fn ask(daemon: &str, id: &str) -> Result<Vec<Value>, Failure> {
     let url = format!("{}/api/v1/alerts/{id}", daemon.trim_end_matches('/'));
-    let failed =
-        |what: String| Failure::new(Exit::Unavailable, format_args!("{url}: {what}; is `geophone run` listening there ([http] listen)?"));
-    let uri: Uri = url.parse().map_err(|error| Failure::new(Exit::Usage, format_args!("{url}: {error}; write http://HOST:PORT")))?;
-    if uri.scheme_str() != Some("http") {
-        return Err(Failure::new(Exit::Usage, format_args!("{url}: is no http:// address; run explain beside the daemon")));
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Unavailable, format_args!("no runtime: {error}; free memory or raise the process limit")))?;
-    let answer = runtime.block_on(async { tokio::time::timeout(WAIT, get(uri)).await });
-    let text = answer.map_err(|_| failed("no answer in 10 s".to_owned()))?.map_err(failed)?;
+    let (_, text) = asking::get(&url, ANSWER_BYTES_MAX, WAIT)?;
     Ok(alerts_of(&text, id))
-}
-
-async fn get(uri: Uri) -> Result<String, String> {
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    let request = Request::get(uri).body(Empty::<axum::body::Bytes>::new()).map_err(|error| error.to_string())?;
-    let response = client.request(request).await.map_err(|error| error.to_string())?;
-    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
-    String::from_utf8(body.to_bytes().to_vec()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

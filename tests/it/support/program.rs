@@ -91,7 +91,12 @@ pub struct Daemon {
 impl Daemon {
     /// Starts the daemon and waits until its page is there.
     pub async fn start(config: &Path) -> Self {
-        let mut daemon = Self::spawn(config);
+        Self::start_with(config, &[]).await
+    }
+
+    /// [`Daemon::start`], with more in its environment.
+    pub async fn start_with(config: &Path, environment: &[(&str, &OsStr)]) -> Self {
+        let mut daemon = Self::spawn(config, environment);
         daemon.page = eventually("the daemon's page", async || {
             assert!(daemon.child.try_wait().expect("our own child").is_none(), "the daemon ended:\n{}", daemon.log());
             daemon.listening()
@@ -100,9 +105,10 @@ impl Daemon {
         daemon
     }
 
-    /// Starts the daemon and waits for nothing.
-    pub fn spawn(config: &Path) -> Self {
-        let mut child = command().arg("run").arg("--config").arg(config).stdout(Stdio::null()).spawn().expect("the program starts");
+    fn spawn(config: &Path, environment: &[(&str, &OsStr)]) -> Self {
+        let mut command = command();
+        command.args([OsStr::new("run"), OsStr::new("--config"), config.as_os_str()]).envs(environment.iter().copied());
+        let mut child = command.stdout(Stdio::null()).spawn().expect("the program starts");
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, into) = (child.stderr.take().expect("piped"), Arc::clone(&log));
         let reader = std::thread::spawn(move || {
