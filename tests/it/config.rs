@@ -50,3 +50,41 @@ fn the_example_is_complete_with_the_files_that_it_names() {
     let matrix = run(&["policy", "matrix", "--config", &config]).expect(0).stdout;
     assert!(matrix.contains("legal") && matrix.contains("allow") && matrix.contains("implicit-deny"), "{matrix}");
 }
+
+/// The default in each row of the reference, set explicitly, changes nothing.
+#[test]
+fn documented_defaults_are_the_defaults() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md")).expect("the reference");
+    let (mut section, mut columns, mut held) = (String::new(), Vec::new(), 0);
+    for line in text.lines() {
+        if let Some(heading) = line.strip_prefix("## ").or(Some(line)).filter(|rest| rest.starts_with("`[")) {
+            section = heading.split('`').nth(1).unwrap_or_default().to_owned();
+        }
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        if !line.starts_with('|') {
+            columns.clear();
+        } else if columns.is_empty() {
+            columns = cells;
+        } else if let Some(place) = columns.iter().position(|column| *column == "default")
+            && let Some(default) = cells[place].strip_prefix('`').and_then(|rest| rest.split('`').next())
+            && section != "[detect.DETECTOR]"
+        {
+            let key = cells[0].trim_matches('`');
+            let required = match &*section {
+                "[[streams]]" => "name = \"a\"\n",
+                "[[topics]]" => "arn = \"arn:aws:sns:eu-central-1:111122223333:a\"\n",
+                _ => "",
+            };
+            // Some tables inside are in no order.
+            let parse = |row: &str| {
+                let settings = Settings::parse(&format!("{section}\n{required}{row}")).expect("valid");
+                let mut words: Vec<String> = format!("{settings:?}").split([' ', ',', '{', '}']).map(str::to_owned).collect();
+                words.sort_unstable();
+                words
+            };
+            assert!(parse(&format!("{key} = {default}")) == parse(""), "{section} {key}: {default} is not the default");
+            held += 1;
+        }
+    }
+    assert!(held >= 30, "only {held} defaults were found");
+}
