@@ -7,6 +7,7 @@
 mod archiving;
 mod aws;
 mod commands;
+mod committing;
 mod outbox;
 mod pipeline;
 mod reload;
@@ -115,6 +116,10 @@ impl Daemon {
         }
         let (state, recovered) =
             StateFolder::open(Path::new(&settings.state_folder)).await.map_err(|error| Failure::new(Exit::CannotWrite, error))?;
+        recovered.losses.iter().for_each(|loss| tracing::error!(loss, "state was lost"));
+        if recovered.is_blind {
+            settings.streams.iter_mut().for_each(|stream| stream.start = Start::TrimHorizon);
+        }
         let streams = aws::streams(&access, &settings.streams).await;
         let topics = aws::topics(&access, &settings.topics).await;
         aws::check_streams(&streams).await?;
@@ -193,11 +198,14 @@ impl Running {
                 biased;
                 () = &mut shutdown => break,
                 Some((topic, result)) = results.recv() => pipeline.published(&topic, result)?,
-                Some(command) = commands.recv() => pipeline.command(command)?,
-                _ = snapshots.tick() => pipeline.commit().await?,
+                written = pipeline.written() => drop(pipeline.finish_commit(written)),
+                Some(command) = commands.recv() => if pipeline.command(command)? {
+                    pipeline.begin_commit();
+                },
+                _ = snapshots.tick() => pipeline.begin_commit(),
                 _ = views.tick() => pipeline.show(&web)?,
                 // Here and nowhere else: a loop that is stuck gives no sign of life.
-                _ = beats.tick(), if supervisor.listens() => {
+                _ = beats.tick(), if supervisor.listens() && !pipeline.is_stuck() => {
                     let view = web.view();
                     supervisor.beat(view.is_ready, &if view.is_ready { status(&view) } else { "waiting for the first shard".to_owned() });
                 },
@@ -213,7 +221,7 @@ impl Running {
                     Some(delivery) => {
                         tokio::task::block_in_place(|| pipeline.deliver(delivery))?;
                         if pipeline.is_full() {
-                            pipeline.commit().await?;
+                            pipeline.begin_commit();
                         }
                     }
                     None => return Err(Failure::new(Exit::Software, "a reader ended by itself; please report this with the log")),
@@ -233,7 +241,7 @@ impl Running {
             }
         }
         // What is still undelivered goes into the snapshot and is sent after the next start.
-        pipeline.commit().await?;
+        pipeline.commit_all().await?;
         pipeline.show(&web)?;
         Ok(pipeline.outcome())
     }

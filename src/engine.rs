@@ -12,6 +12,7 @@
 
 mod access;
 pub mod baselines;
+mod frozen;
 mod gauges;
 mod image;
 pub mod portrait;

@@ -1,8 +1,10 @@
-//! State as bytes: a header that says what follows, a checksum, and the rows.
+//! State as bytes: a header that says what follows, and the rows, packed in blocks with checksums.
 //!
-//! `GEOPHONE` (8 bytes) · format version (u16) · xxh3-64 of the body (u64) · body (postcard), all little-endian. A reader
-//! takes the present version and names any other. Whatever is wrong with the bytes, reading gives an error and never a
-//! half-read state.
+//! `GEOPHONE` (8 bytes) · format version (u16, little-endian) · blocks (`snapshot/blocks.rs`) of the state (postcard). A
+//! reader takes the present version and the one before it, and names any other. Whatever is wrong with the bytes, reading
+//! gives an error and never a half-read state.
+
+mod blocks;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -11,9 +13,9 @@ use crate::alerting::{Page, PagingImage};
 use crate::engine::EngineImage;
 
 const MAGIC: &[u8; 8] = b"GEOPHONE";
-/// Version of the body's form. Raise it with every change of a kept type.
-pub const VERSION: u16 = 8;
-const HEADER_BYTES: usize = 8 + 2 + 8;
+/// Version of the form. Raise it with every change of a kept type, and keep what reads the one before.
+pub const VERSION: u16 = 9;
+const HEADER_BYTES: usize = 8 + 2;
 
 /// Everything that a process remembers beyond its positions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,6 +26,17 @@ pub struct Snapshot {
     pub paging: PagingImage,
     /// Pages that were decided and are not known to be delivered.
     pub outbox: Vec<Page>,
+    /// The positions that this is the state of, as whoever keeps positions writes them; nothing where a former version
+    /// wrote it.
+    pub positions: Vec<u8>,
+}
+
+/// What format 8 kept.
+#[derive(Deserialize)]
+struct Snapshot8 {
+    engine: EngineImage,
+    paging: PagingImage,
+    outbox: Vec<Page>,
 }
 
 /// Why bytes are no snapshot.
@@ -33,7 +46,7 @@ pub enum SnapshotError {
     #[error("it is no snapshot of geophone's")]
     Foreign,
     /// Written by another version.
-    #[error("it has format {found} and this version reads format {VERSION}")]
+    #[error("it has format {found} and this version reads formats {} and {VERSION}", VERSION - 1)]
     Version {
         /// The format that was found.
         found: u16,
@@ -57,16 +70,15 @@ pub enum SnapshotError {
 /// # Errors
 /// [`SnapshotError::Unwritable`] where a value has no form as bytes, which no kept type has.
 pub fn encode(snapshot: &Snapshot) -> Result<Vec<u8>, SnapshotError> {
-    let mut bytes = vec![0; HEADER_BYTES];
-    bytes = postcard::to_extend(snapshot, bytes).map_err(|error| SnapshotError::Unwritable(error.to_string()))?;
-    let checksum = xxh3_64(&bytes[HEADER_BYTES..]);
-    bytes[..8].copy_from_slice(MAGIC);
-    bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
-    bytes[10..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
+    let plain = postcard::to_stdvec(snapshot).map_err(|error| SnapshotError::Unwritable(error.to_string()))?;
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + plain.len() / 2);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    blocks::pack(&plain, &mut bytes)?;
     Ok(bytes)
 }
 
-/// Reads what [`encode`] wrote.
+/// Reads what [`encode`] wrote, in this version or the one before.
 ///
 /// # Errors
 /// Every kind of [`SnapshotError`] but `Unwritable`.
@@ -75,14 +87,25 @@ pub fn decode(bytes: &[u8]) -> Result<Snapshot, SnapshotError> {
     if &header[..8] != MAGIC {
         return Err(SnapshotError::Foreign);
     }
-    let found = u16::from_le_bytes([header[8], header[9]]);
-    if found != VERSION {
-        return Err(SnapshotError::Version { found });
+    match u16::from_le_bytes([header[8], header[9]]) {
+        VERSION => read(&blocks::unpack(body)?),
+        8 => decode_8(body),
+        found => Err(SnapshotError::Version { found }),
     }
-    if header[10..] != xxh3_64(body).to_le_bytes() {
+}
+
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, SnapshotError> {
+    postcard::from_bytes(bytes).map_err(|error| SnapshotError::Malformed(error.to_string()))
+}
+
+/// Format 8: xxh3-64 of the rows (u64) and the rows, not packed.
+fn decode_8(body: &[u8]) -> Result<Snapshot, SnapshotError> {
+    let (checksum, body) = body.split_at_checked(8).ok_or(SnapshotError::Foreign)?;
+    if *checksum != xxh3_64(body).to_le_bytes() {
         return Err(SnapshotError::Damaged);
     }
-    postcard::from_bytes(body).map_err(|error| SnapshotError::Malformed(error.to_string()))
+    let Snapshot8 { engine, paging, outbox } = read(body)?;
+    Ok(Snapshot { engine, paging, outbox, positions: Vec::new() })
 }
 
 #[cfg(test)]
@@ -92,7 +115,7 @@ mod tests {
 
     fn empty() -> Snapshot {
         let settings = EngineSettings { dedup_capacity: 64, ..EngineSettings::default() };
-        Snapshot { engine: Engine::new(settings).image(), paging: PagingImage::default(), outbox: Vec::new() }
+        Snapshot { engine: Engine::new(settings).image(), paging: PagingImage::default(), outbox: Vec::new(), positions: vec![7] }
     }
 
     #[test]
@@ -112,7 +135,7 @@ mod tests {
     #[test]
     fn another_version_is_named() {
         let mut bytes = encode(&empty()).expect("encodes");
-        bytes[8] = 9;
-        assert_eq!(decode(&bytes).err(), Some(SnapshotError::Version { found: 9 }));
+        bytes[8] = 10;
+        assert_eq!(decode(&bytes).err(), Some(SnapshotError::Version { found: 10 }));
     }
 }

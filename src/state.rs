@@ -8,6 +8,7 @@
 //! every table is bounded and counts what it evicts.
 
 pub mod actor;
+pub mod chunked;
 pub mod credential;
 pub mod departments;
 pub mod key;
@@ -178,7 +179,7 @@ pub struct GrantKeeper {
 
 /// What a snapshot keeps of the grants.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct GrantsImage(Vec<(Arc<str>, Grant)>);
+pub struct GrantsImage(Vec<(Arc<str>, Arc<Grant>)>);
 
 impl GrantKeeper {
     /// A keeper of at most `grants_max` grants, each for `lifetime` seconds.
@@ -230,14 +231,14 @@ impl GrantKeeper {
     /// What a snapshot keeps.
     pub fn image(&self) -> GrantsImage {
         let entry =
-            |(_, key): &(EventTime, Arc<str>)| self.shared.grants.get(key).map(|entry| (Arc::clone(key), Grant::clone(entry.value())));
+            |(_, key): &(EventTime, Arc<str>)| self.shared.grants.get(key).map(|entry| (Arc::clone(key), Arc::clone(entry.value())));
         GrantsImage(self.order.iter().filter_map(entry).collect())
     }
 
     /// Takes over what a snapshot kept.
     pub fn restore(&mut self, image: GrantsImage) {
         for (key, grant) in image.0 {
-            self.insert(key, grant);
+            self.insert(key, Arc::unwrap_or_clone(grant));
         }
     }
 

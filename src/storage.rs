@@ -3,15 +3,18 @@
 //! | file | holds |
 //! |---|---|
 //! | `manifest.json` | positions of all shards and the name of the snapshot that belongs to them, in one atomic write |
-//! | `snapshot-N.bin` | the state as of those positions; the last three are kept |
-//! | `journal-N.ndjson` | alerts that were decided after snapshot N, synced *before* each is published |
+//! | `snapshot-N.bin` | the state as of those positions, and the positions once more; the last three are kept |
+//! | `snapshot-N.damaged` | one that could not be read, for whoever wants to know why |
+//! | `journal-N.ndjson` | alerts that were decided after the state of snapshot N was taken, synced *before* each is published |
 //! | `archive-pending.txt` | objects of the archive that are being written for the next snapshot |
 //! | `archive-name.txt` | what the objects of this folder's archive are called by |
 //! | `dead-letters.ndjson` | records and messages that could not be processed, with the reason |
 //!
-//! A snapshot is written first and becomes valid with the manifest that names it; one that no manifest names is an
-//! orphan and is removed. After a crash the process goes on from manifest and snapshot, and the journal tells which
-//! alerts may have been sent already, under which ids.
+//! A snapshot is written first and becomes valid with the manifest that names it. After a crash the process goes on from
+//! manifest and snapshot, and the journals tell which alerts may have been sent already, under which ids. Where one of the
+//! files is damaged or gone it goes on from the newest that is whole ([`recovery`]).
+
+pub mod recovery;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -26,8 +29,11 @@ use crate::finding::{Digest128, Fingerprint};
 use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::time::EventTime;
 
+pub use recovery::Recovered;
+
 /// Objects of the archive that are being written.
 const PENDING: &str = "archive-pending.txt";
+const LETTERS: &str = "dead-letters.ndjson";
 /// Snapshots that are kept, the newest included.
 const SNAPSHOTS_KEPT: u64 = 3;
 /// The dead-letter file is not written beyond this; further letters are only counted.
@@ -59,27 +65,6 @@ pub enum StorageError {
         /// The reason.
         source: SnapshotError,
     },
-    /// Snapshots are there, and nothing that says which of them belongs to which positions.
-    #[error(
-        "{folder}: manifest.json is gone and snapshots are there; restore it from a backup, or move the whole folder away to start without history (then run geophone warm)"
-    )]
-    NoManifest {
-        /// The state folder.
-        folder: PathBuf,
-    },
-}
-
-/// What a former process left.
-#[derive(Debug, Default)]
-pub struct Recovered {
-    /// Positions.
-    pub manifest: Manifest,
-    /// State as of these positions.
-    pub snapshot: Option<Snapshot>,
-    /// Alerts that may have been published after it.
-    pub published: Vec<(Fingerprint, Recalled)>,
-    /// Objects of the archive that may have been written for a snapshot that never came.
-    pub archived_in_vain: Vec<String>,
 }
 
 /// The state folder, locked by this process.
@@ -121,53 +106,42 @@ impl StateFolder {
     /// Opens the folder, making it where it is not there, and reads what a former process left.
     pub async fn open(folder: &Path) -> Result<(Self, Recovered), StorageError> {
         let leases = FolderStore::open(folder).await?;
-        let manifest = leases.load().await?;
         let mut state = Self { folder: folder.to_owned(), leases, generation: 0, journal: None, dead_letters: None, dead_letter_bytes: 0 };
-        let mut recovered = Recovered::default();
-        if let Some(generation) = manifest.attachment.as_deref().and_then(generation_of) {
-            recovered.snapshot = Some(state.read_snapshot(generation)?);
-            state.generation = generation;
-        } else if state.has_history() {
-            return Err(StorageError::NoManifest { folder: folder.to_owned() });
-        }
-        recovered.manifest = manifest;
-        recovered.published = state.read_journal();
+        let (generation, mut recovered) = recovery::recover(folder, state.leases.load().await)?;
+        state.generation = generation;
+        recovered.published = state.read_journals();
         recovered.archived_in_vain = state.read_pending();
         state.open_files()?;
         Ok((state, recovered))
     }
 
-    /// Writes `snapshot` and then `manifest` with its name: one atomic step forward.
-    pub async fn commit(&mut self, snapshot: &Snapshot, mut manifest: Manifest) -> Result<(), StorageError> {
+    /// Begins the next snapshot: what is journalled from now on comes after it. Write it with [`Writing::write`], and say
+    /// [`StateFolder::committed`] when that is done.
+    pub fn begin(&mut self) -> Result<Writing, StorageError> {
         let generation = self.generation + 1;
-        let path = self.snapshot_path(generation);
-        let bytes = snapshot::encode(snapshot).map_err(|source| StorageError::Snapshot { path: path.clone(), source })?;
-        if let Some(letters) = &self.dead_letters {
-            letters.sync_data().map_err(|source| StorageError::Io {
-                action: "sync",
-                path: self.folder.join("dead-letters.ndjson"),
-                source,
-            })?;
-        }
-        write_durably(&path, &bytes)?;
-        manifest.attachment = Some(format!("snapshot-{generation}.bin"));
-        manifest.tidy();
-        self.leases.commit(&manifest).await?;
-        self.generation = generation;
         self.journal = Some(self.open_append(&self.journal_path(generation))?);
+        let letters = self.dead_letters.as_ref().map(File::try_clone).transpose();
+        let letters = letters.map_err(|source| StorageError::Io { action: "open", path: self.folder.join(LETTERS), source })?;
+        Ok(Writing { folder: self.folder.clone(), leases: self.leases.clone(), generation, letters })
+    }
+
+    /// The snapshot that was begun is written.
+    pub fn committed(&mut self, writing: &Writing) {
+        self.generation = writing.generation;
         self.remove_old();
+    }
+
+    /// Writes `snapshot` and then `manifest` with its name: one atomic step forward.
+    pub async fn commit(&mut self, snapshot: Snapshot, manifest: Manifest) -> Result<(), StorageError> {
+        let writing = self.begin()?;
+        let writing = writing.write(snapshot, manifest).await?;
+        self.committed(&writing);
         Ok(())
     }
 
     /// The number of the snapshot that is written next.
     pub const fn next(&self) -> u64 {
         self.generation + 1
-    }
-
-    /// Notes the objects that are about to be written for the next snapshot. They are on disk when this returns.
-    pub fn intend(&self, objects: &[String]) -> Result<(), StorageError> {
-        let text = format!("{}\n{}\n", self.next(), objects.join("\n"));
-        write_durably(&self.folder.join(PENDING), text.as_bytes())
     }
 
     /// What this folder's archive is called by; made once.
@@ -193,7 +167,7 @@ impl StateFolder {
 
     /// Notes that alerts are about to be published. They are on disk when this returns.
     pub fn journal<'a>(&mut self, alerts: impl Iterator<Item = &'a Alert>) -> Result<(), StorageError> {
-        let path = self.journal_path(self.generation);
+        let folder = &self.folder;
         let Some(journal) = &mut self.journal else { return Ok(()) };
         let mut lines = Vec::new();
         for alert in alerts {
@@ -211,7 +185,7 @@ impl StateFolder {
             return Ok(());
         }
         let written = journal.write_all(&lines).and_then(|()| journal.sync_data());
-        written.map_err(|source| StorageError::Io { action: "write", path, source })
+        written.map_err(|source| StorageError::Io { action: "write", path: folder.join("journal"), source })
     }
 
     /// Keeps something that could not be processed. `false` where the file is full.
@@ -221,40 +195,21 @@ impl StateFolder {
         line.push(b'\n');
         self.dead_letter_bytes += line.len() as u64;
         let written = file.write_all(&line);
-        written.map(|()| true).map_err(|source| StorageError::Io { action: "write", path: self.folder.join("dead-letters.ndjson"), source })
-    }
-
-    /// Whether there are snapshots after the first: a first one alone may be an orphan of a crash before its manifest.
-    fn has_history(&self) -> bool {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        entries.filter_map(|entry| generation_of(entry.file_name().to_str()?)).any(|generation| generation > 1)
-    }
-
-    fn snapshot_path(&self, generation: u64) -> PathBuf {
-        self.folder.join(format!("snapshot-{generation}.bin"))
+        written.map(|()| true).map_err(|source| StorageError::Io { action: "write", path: self.folder.join(LETTERS), source })
     }
 
     fn journal_path(&self, generation: u64) -> PathBuf {
         self.folder.join(format!("journal-{generation}.ndjson"))
     }
 
-    fn read_snapshot(&self, generation: u64) -> Result<Snapshot, StorageError> {
-        let path = self.snapshot_path(generation);
-        let cannot_read = |source: io::Error| {
-            if source.kind() == io::ErrorKind::NotFound {
-                return StorageError::Snapshot { path: path.clone(), source: SnapshotError::Missing };
-            }
-            StorageError::Io { action: "read", path: path.clone(), source }
-        };
-        let bytes = fs::read(&path).map_err(cannot_read)?;
-        snapshot::decode(&bytes).map_err(|source| StorageError::Snapshot { path, source })
-    }
-
-    /// Entries of the journal; a last line that was cut off by a crash was never published.
-    fn read_journal(&self) -> Vec<(Fingerprint, Recalled)> {
-        let Ok(file) = File::open(self.journal_path(self.generation)) else { return Vec::new() };
+    /// Entries of the journals since the snapshot; a last line that was cut off by a crash was never published. A journal
+    /// may be newer than the snapshot: the one that was begun with it never came.
+    fn read_journals(&self) -> Vec<(Fingerprint, Recalled)> {
         let parse = |line: io::Result<String>| serde_json::from_str::<JournalLine>(&line.ok()?).ok();
-        let entries = BufReader::new(file).lines().filter_map(parse);
+        let mut newer: Vec<u64> = recovery::generations(&self.folder, "journal-").filter(|number| *number >= self.generation).collect();
+        newer.sort_unstable();
+        let files = newer.into_iter().filter_map(|generation| File::open(self.journal_path(generation)).ok());
+        let entries = files.flat_map(|file| BufReader::new(file).lines().filter_map(parse));
         entries
             .map(|line| (line.fingerprint, Recalled { alert_id: line.alert_id, incident_id: line.incident_id, onset: line.onset }))
             .collect()
@@ -262,7 +217,7 @@ impl StateFolder {
 
     fn open_files(&mut self) -> Result<(), StorageError> {
         self.journal = Some(self.open_append(&self.journal_path(self.generation))?);
-        let letters = self.open_append(&self.folder.join("dead-letters.ndjson"))?;
+        let letters = self.open_append(&self.folder.join(LETTERS))?;
         self.dead_letter_bytes = letters.metadata().map_or(0, |meta| meta.len());
         self.dead_letters = Some(letters);
         self.remove_old();
@@ -275,17 +230,59 @@ impl StateFolder {
         file.and_then(end_last_line).map_err(|source| StorageError::Io { action: "write", path: path.to_owned(), source })
     }
 
-    /// Removes snapshots and journals that no restart would look at. Failing to is no harm.
+    /// Removes snapshots and journals that no restart would look at. Failing to is no harm. Journals that are newer than
+    /// the snapshot stay: they say what was published.
     fn remove_old(&self) {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let Some(generation) = name.to_str().and_then(generation_of) else { continue };
-            let is_old = generation + SNAPSHOTS_KEPT <= self.generation;
-            if is_old || generation > self.generation {
-                let _ = fs::remove_file(entry.path());
+        for (prefix, ending) in [("snapshot-", "bin"), ("journal-", "ndjson")] {
+            for number in recovery::generations(&self.folder, prefix) {
+                let is_orphan = prefix == "snapshot-" && number > self.generation;
+                if number + SNAPSHOTS_KEPT <= self.generation || is_orphan {
+                    let _ = fs::remove_file(self.folder.join(format!("{prefix}{number}.{ending}")));
+                }
             }
         }
+    }
+}
+
+/// A snapshot that is being written, apart from the folder: detection and journal go on meanwhile.
+#[derive(Debug)]
+pub struct Writing {
+    folder: PathBuf,
+    leases: FolderStore,
+    generation: u64,
+    letters: Option<File>,
+}
+
+impl Writing {
+    /// The snapshot's number.
+    pub const fn number(&self) -> u64 {
+        self.generation
+    }
+
+    /// Notes the objects that are about to be written for this snapshot. They are on disk when this returns.
+    pub fn intend(&self, objects: &[String]) -> Result<(), StorageError> {
+        let text = format!("{}\n{}\n", self.generation, objects.join("\n"));
+        write_durably(&self.folder.join(PENDING), text.as_bytes())
+    }
+
+    /// Writes the state and then the positions that belong to it. Takes as long as a disk does.
+    pub async fn write(self, mut snapshot: Snapshot, mut manifest: Manifest) -> Result<Self, StorageError> {
+        manifest.attachment = Some(format!("snapshot-{}.bin", self.generation));
+        manifest.tidy();
+        snapshot.positions = manifest.to_bytes();
+        let writing = tokio::task::spawn_blocking(move || self.write_state(&snapshot).map(|()| self)).await;
+        let writing = writing.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        writing.leases.commit(&manifest).await?;
+        Ok(writing)
+    }
+
+    fn write_state(&self, snapshot: &Snapshot) -> Result<(), StorageError> {
+        let path = self.folder.join(format!("snapshot-{}.bin", self.generation));
+        let bytes = snapshot::encode(snapshot).map_err(|source| StorageError::Snapshot { path: path.clone(), source })?;
+        if let Some(letters) = &self.letters {
+            letters.sync_data().map_err(|source| StorageError::Io { action: "sync", path: self.folder.join(LETTERS), source })?;
+        }
+        write_durably(&path, &bytes)
     }
 }
 
@@ -302,14 +299,8 @@ fn end_last_line(mut file: File) -> io::Result<File> {
     Ok(file)
 }
 
-/// N of `snapshot-N.bin` and `journal-N.ndjson`.
-fn generation_of(name: &str) -> Option<u64> {
-    let snapshot = name.strip_prefix("snapshot-").and_then(|rest| rest.strip_suffix(".bin"));
-    snapshot.or_else(|| name.strip_prefix("journal-").and_then(|rest| rest.strip_suffix(".ndjson")))?.parse().ok()
-}
-
 /// Writes a file so that after a crash it is there in full or not at all.
-fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     let io_error = |source| StorageError::Io { action: "write", path: path.to_owned(), source };
     let temporary = path.with_extension("tmp");
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&temporary).map_err(io_error)?;
@@ -320,68 +311,5 @@ fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::{Engine, EngineSettings};
-
-    fn snapshot() -> Snapshot {
-        Snapshot {
-            engine: Engine::new(EngineSettings { dedup_capacity: 64, ..EngineSettings::default() }).image(),
-            paging: Default::default(),
-            outbox: Vec::new(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_commit_is_found_again_and_only_three_are_kept() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (mut state, recovered) = StateFolder::open(folder.path()).await.expect("opens");
-        assert!(recovered.snapshot.is_none());
-        for _ in 0..5 {
-            state.commit(&snapshot(), Manifest::default()).await.expect("commits");
-        }
-        drop(state);
-        let (_state, recovered) = StateFolder::open(folder.path()).await.expect("opens");
-        assert!(recovered.snapshot.is_some());
-        let snapshots = fs::read_dir(folder.path())
-            .expect("listed")
-            .flatten()
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with("snapshot"));
-        assert_eq!(snapshots.count(), 3);
-    }
-
-    #[tokio::test]
-    async fn a_lost_manifest_or_snapshot_is_an_error_and_loses_nothing_more() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (mut state, _) = StateFolder::open(folder.path()).await.expect("opens");
-        for _ in 0..3 {
-            state.commit(&snapshot(), Manifest::default()).await.expect("commits");
-        }
-        drop(state);
-        let manifest = folder.path().join("manifest.json");
-        let kept = fs::read(&manifest).expect("read");
-        fs::remove_file(&manifest).expect("removed");
-        let error = StateFolder::open(folder.path()).await.expect_err("no manifest").to_string();
-        assert!(error.contains("manifest.json is gone"), "{error}");
-        assert!(folder.path().join("snapshot-3.bin").is_file(), "nothing was removed");
-        fs::write(&manifest, kept).expect("written");
-        fs::remove_file(folder.path().join("snapshot-3.bin")).expect("removed");
-        let error = StateFolder::open(folder.path()).await.expect_err("no snapshot").to_string();
-        assert!(error.contains("snapshot-3.bin: the manifest names it and it is not there"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_damaged_snapshot_is_an_error_that_names_it() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (mut state, _) = StateFolder::open(folder.path()).await.expect("opens");
-        state.commit(&snapshot(), Manifest::default()).await.expect("commits");
-        drop(state);
-        let path = folder.path().join("snapshot-1.bin");
-        let mut bytes = fs::read(&path).expect("read");
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::write(&path, bytes).expect("written");
-        let error = StateFolder::open(folder.path()).await.expect_err("damaged").to_string();
-        assert!(error.contains("snapshot-1.bin") && error.contains("move the whole folder away"), "{error}");
-    }
-}
+#[path = "storage/tests.rs"]
+mod tests;

@@ -256,7 +256,10 @@ async fn warm(settings: &Settings, company: &mut Company) -> Result<(), Failure>
     let cannot_write = |error| Failure::new(Exit::CannotWrite, error);
     let (mut state, recovered) = StateFolder::open(Path::new(&settings.state_folder)).await.map_err(cannot_write)?;
     state
-        .commit(&Snapshot { engine: engine.image(), paging: Default::default(), outbox: Vec::new() }, recovered.manifest)
+        .commit(
+            Snapshot { engine: engine.image(), paging: Default::default(), outbox: Vec::new(), positions: Vec::new() },
+            recovered.manifest,
+        )
         .await
         .map_err(cannot_write)
 }

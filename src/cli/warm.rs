@@ -34,8 +34,8 @@ pub fn warm(config: &Path, paths: &[PathBuf]) -> Result<Exit, Failure> {
     }
     // History pages nobody: what it opened is forgotten, so that the first live finding opens its own alert.
     engine.forget_alerts();
-    let snapshot = Snapshot { engine: engine.image(), paging: Default::default(), outbox: Vec::new() };
-    runtime.block_on(state.commit(&snapshot, recovered.manifest)).map_err(cannot_write)?;
+    let snapshot = Snapshot { engine: engine.image(), paging: Default::default(), outbox: Vec::new(), positions: Vec::new() };
+    runtime.block_on(state.commit(snapshot, recovered.manifest)).map_err(cannot_write)?;
     let summary = Summary::new(&counts, merge.tally.files, merge.tally.undecodable, started.elapsed().as_secs_f64());
     tell(&listing, &merge.tally);
     eprintln!("{}\nbaselines of {} actors are in {}", summary.spoken(), engine.gauges().tables.actors, settings.state_folder);

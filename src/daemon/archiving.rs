@@ -27,6 +27,7 @@ const AT_ONCE: usize = 8;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The place of the archive.
+#[derive(Clone)]
 pub(super) struct Archiver {
     store: Arc<dyn ObjectStore>,
     prefix: String,

@@ -7,11 +7,13 @@ use crate::cli::Failure;
 use crate::web::Command;
 
 impl Pipeline {
-    /// Does what was asked, and answers.
+    /// Does what was asked, and answers. `true` where something was changed: that should outlive a crash.
     ///
     /// # Errors
-    /// The state folder cannot be written any more.
-    pub(super) fn command(&mut self, command: Command) -> Result<(), Failure> {
+    /// A bug.
+    pub(super) fn command(&mut self, command: Command) -> Result<bool, Failure> {
+        let is_change = !matches!(command, Command::Portrait { .. } | Command::Event { .. });
+        self.commands += u64::from(is_change);
         let (now, mut pages) = (self.now(), Vec::new());
         // Who asked may have gone: then nobody hears the answer.
         match command {
@@ -45,6 +47,7 @@ impl Pipeline {
                 let _ = reply.send(was_there);
             }
         }
-        self.page_out(pages)
+        self.page_out(pages)?;
+        Ok(is_change)
     }
 }

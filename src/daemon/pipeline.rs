@@ -8,11 +8,12 @@ use kinesis_lease::{Checkpoint, Delivery, Manifest, Record, ShardKey};
 
 use super::Outcome;
 use super::archiving::Archiver;
+use super::committing::{Committing, Mark};
 use super::outbox::Outbox;
 use super::showing::Shown;
 use crate::alerting::{Alert, Digest, Page, Paging, PagingImage, Silence, Status};
 use crate::archive::Batch;
-use crate::cli::{Exit, Failure};
+use crate::cli::Failure;
 use crate::clock::{Clock, moment};
 use crate::cloudtrail::{Decoder, Limits};
 use crate::config::Settings;
@@ -20,10 +21,9 @@ use crate::engine::{Engine, InputId, Report};
 use crate::identity::Directory;
 use crate::observation::Observer;
 use crate::sigma::RuleSet;
-use crate::snapshot::Snapshot;
 use crate::sns::{Published, RetryClass};
 use crate::sources::Policies;
-use crate::storage::{DeadLetter, StateFolder, StorageError};
+use crate::storage::{DeadLetter, StateFolder};
 use crate::telemetry::Metrics;
 use crate::telemetry::metric_name::MetricName;
 use crate::time::EventTime;
@@ -46,11 +46,11 @@ pub(super) struct Pipeline {
     arrived: Instant,
     /// Who is woken.
     pub(super) paging: Paging,
-    state: StateFolder,
+    pub(super) state: StateFolder,
     /// Settled calls that are not archived yet, and where they go.
-    archive: Batch,
-    archiver: Option<Archiver>,
-    manifest: Manifest,
+    pub(super) archive: Batch,
+    pub(super) archiver: Option<Archiver>,
+    pub(super) manifest: Manifest,
     clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) outcome: Outcome,
@@ -59,21 +59,10 @@ pub(super) struct Pipeline {
     pub(super) troubles: BTreeMap<String, Instant>,
     /// Shards that were read to their end and whose children are not known yet.
     ended: Vec<(ShardKey, InputId, Instant)>,
-    last_commit: Option<Mark>,
-}
-
-/// What a commit is about: where none of it has changed, there is nothing to write.
-#[derive(Debug, PartialEq)]
-struct Mark {
-    events: u64,
-    alerts: u64,
-    outbox: usize,
-    watermark: EventTime,
-    manifest: Manifest,
-}
-
-fn cannot_write(error: StorageError) -> Failure {
-    Failure::new(Exit::CannotWrite, error)
+    pub(super) last_commit: Option<Mark>,
+    pub(super) committing: Option<Committing>,
+    /// Wishes of people so far: what they ask for is committed at once.
+    pub(super) commands: u64,
 }
 
 /// A decoder that gives what an observer needs.
@@ -112,6 +101,8 @@ impl Pipeline {
             troubles: BTreeMap::new(),
             ended: Vec::new(),
             last_commit: None,
+            committing: None,
+            commands: 0,
         };
         pipeline.open_inputs();
         pipeline
@@ -282,8 +273,14 @@ impl Pipeline {
 
     fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), Failure> {
         self.metrics.count(MetricName::DeadLetters, &[letter.kind], 1);
-        if !self.state.dead_letter(letter).map_err(cannot_write)? {
-            self.trouble("the dead-letter file is full; further letters are only counted".to_owned());
+        match self.state.dead_letter(letter) {
+            Ok(true) => {}
+            Ok(false) => drop(self.trouble("the dead-letter file is full; further letters are only counted".to_owned())),
+            Err(error) => {
+                if self.trouble("the dead-letter file cannot be written; letters are only counted".to_owned()) {
+                    tracing::error!(%error, "the dead-letter file cannot be written; letters are only counted");
+                }
+            }
         }
         Ok(())
     }
@@ -326,7 +323,12 @@ impl Pipeline {
             Page::Alert(alert) | Page::Record(alert) => Some(&**alert),
             Page::Digest(_) => None,
         });
-        self.state.journal(alerts).map_err(cannot_write)?;
+        // Without the note a crash may send one of them again without saying so: better than not to be told at all.
+        if let Err(error) = self.state.journal(alerts)
+            && self.trouble("the alert journal cannot be written; pages go out all the same".to_owned())
+        {
+            tracing::error!(%error, "the alert journal cannot be written; pages go out all the same");
+        }
         pages.into_iter().for_each(|page| self.outbox.send(page, self.arrived));
         Ok(())
     }
@@ -360,33 +362,6 @@ impl Pipeline {
                 Ok(())
             }
         }
-    }
-
-    /// Commits positions, state and undelivered alerts in one step; nothing where nothing changed.
-    pub(super) async fn commit(&mut self) -> Result<(), Failure> {
-        let alerts: u64 = self.outcome.counts.alerts.values().sum();
-        let mark = Mark {
-            events: self.outcome.counts.events,
-            alerts,
-            outbox: self.outbox.len(),
-            watermark: self.engine.gauges().watermark,
-            manifest: self.manifest.clone(),
-        };
-        if self.last_commit.as_ref() == Some(&mark) {
-            return Ok(());
-        }
-        if !self.write_archive().await? {
-            return Ok(());
-        }
-        let started = moment();
-        let snapshot = Snapshot { engine: self.engine.image(), paging: self.paging.image(), outbox: self.outbox.undelivered() };
-        self.state.commit(&snapshot, self.manifest.clone()).await.map_err(cannot_write)?;
-        self.manifest.tidy();
-        self.archive = Batch::default();
-        self.metrics.observe(MetricName::SnapshotSeconds, started.elapsed().as_secs_f64());
-        self.metrics.set(MetricName::SnapshotTime, &[], self.clock.now().0.unix() as f64);
-        self.last_commit = Some(mark);
-        Ok(())
     }
 
     /// Uses a directory that was read again.
@@ -435,26 +410,6 @@ impl Pipeline {
     /// What time it is.
     pub(super) fn now(&self) -> EventTime {
         self.clock.now().0
-    }
-
-    /// Writes the calls that were settled since the last commit; `false` where that failed and nothing may be committed.
-    async fn write_archive(&mut self) -> Result<bool, Failure> {
-        let Some(archiver) = self.archiver.as_ref().filter(|_| !self.archive.is_empty()) else { return Ok(true) };
-        let number = self.state.next();
-        self.state.intend(&archiver.names(&self.archive, number)).map_err(cannot_write)?;
-        let parts = tokio::task::block_in_place(|| self.archive.parts());
-        let objects = parts.len() as u64;
-        let written = archiver.write(parts, number).await;
-        if let Err(why) = written {
-            self.metrics.count(MetricName::ArchiveFailures, &[], 1);
-            if self.trouble("the archive cannot be written; nothing is committed until it can".to_owned()) {
-                tracing::error!(why, calls = self.archive.lines, "the archive cannot be written; nothing is committed until it can");
-            }
-            return Ok(false);
-        }
-        self.metrics.count(MetricName::ArchivedCalls, &[], self.archive.lines);
-        tracing::debug!(calls = self.archive.lines, objects, "archived");
-        Ok(true)
     }
 
     /// Whether so much is settled that it should be committed now.

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::baselines::{Baselines, BaselinesImage};
+use super::frozen::WorkersImage;
 use super::inputs::Inputs;
 use super::joining::JoiningImage;
 use super::rules::RulesImage;
 use super::verdicts::VerdictShare;
 use super::waiting::{Held, PairsImage};
-use super::worker::{self, WorkersImage};
+use super::worker;
 use super::{Engine, EngineSettings};
 use crate::alerting::AlertingImage;
 use crate::identity::Unknown;

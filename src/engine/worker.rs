@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::frozen::WorkersImage;
 use crate::baseline::Fleet;
 use crate::baseline::Spent;
 use crate::bedrock::Tokens;
@@ -24,14 +24,6 @@ pub struct Worker {
     keys: Table<Arc<str>, KeyState>,
     /// What the present call comes to; here so that its memory is used again.
     counted: Counted,
-}
-
-/// What a snapshot keeps of all workers together: how many there are may change between two runs.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct WorkersImage {
-    actors: Vec<(bool, ActorState)>,
-    credentials: Vec<(Digest128, CredentialState)>,
-    keys: Vec<(Arc<str>, KeyState)>,
 }
 
 /// How many actors and credentials there are and were lost.
@@ -188,36 +180,32 @@ fn spent(judged: &Judged<'_>, tokens: &Tokens, context: &Context<'_>) -> Spent {
     Spent { micros: context.prices.cost(model, tokens).micros, tokens: tokens.total() }
 }
 
-/// What a snapshot keeps, in an order that does not depend on the tables'.
+/// What a snapshot keeps.
 pub fn image(workers: &[Worker]) -> WorkersImage {
-    let mut actors: Vec<_> =
-        workers.iter().flat_map(|worker| worker.actors.iter()).map(|(_, state, settled)| (settled, state.clone())).collect();
-    actors.sort_unstable_by(|(_, a), (_, b)| a.key.cmp(&b.key));
-    let mut credentials: Vec<_> =
-        workers.iter().flat_map(|worker| worker.credentials.iter()).map(|(key, state)| (*key, state.clone())).collect();
-    credentials.sort_unstable_by_key(|(key, _)| *key);
-    let mut keys: Vec<_> =
-        workers.iter().flat_map(|worker| worker.keys.iter()).map(|(key, state)| (Arc::clone(key), state.clone())).collect();
-    keys.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    WorkersImage { actors, credentials, keys }
+    WorkersImage {
+        actors: workers.iter().flat_map(|worker| worker.actors.freeze()).collect(),
+        credentials: workers.iter().map(|worker| worker.credentials.freeze()).collect(),
+        keys: workers.iter().map(|worker| worker.keys.freeze()).collect(),
+    }
 }
 
 /// Gives every actor and credential to the worker that owns it.
 pub fn restore(workers: &mut [Worker], image: WorkersImage) {
     let count = workers.len() as u64;
+    let WorkersImage { actors, credentials, keys } = image;
     // Least recently used first, so that what does not fit any more is the oldest.
-    let WorkersImage { mut actors, mut credentials, mut keys } = image;
+    let mut keys: Vec<_> = keys.into_iter().flatten().collect();
     keys.sort_by_key(|(_, state)| state.last);
     for (key, state) in keys {
         workers[(key_hash(&key) % count) as usize].keys.get_or_insert_with(&key, || state);
     }
-    actors.sort_by_key(|(_, state)| state.last);
-    credentials.sort_by_key(|(_, state)| state.last);
-    for (settled, state) in actors {
-        let owner = (state.key.stable_hash() % count) as usize;
-        let key = state.key.clone();
-        workers[owner].actors.restore(&key, state, settled);
+    let mut actors: Vec<_> = actors.into_iter().flat_map(|(settled, rows)| rows.into_iter().map(move |row| (settled, row))).collect();
+    actors.sort_by_key(|(_, (_, state))| state.last);
+    for (settled, (key, state)) in actors {
+        workers[(key.stable_hash() % count) as usize].actors.restore(&key, state, settled);
     }
+    let mut credentials: Vec<_> = credentials.into_iter().flatten().collect();
+    credentials.sort_by_key(|(_, state)| state.last);
     for (key, state) in credentials {
         workers[(credential_hash(key) % count) as usize].credentials.get_or_insert_with(&key, || state);
     }

@@ -1,11 +1,12 @@
 //! A bounded table that forgets what was used least recently, and one that newcomers must pass first.
 
 use std::collections::VecDeque;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 
-use indexmap::IndexMap;
+use hashbrown::HashTable;
 use xxhash_rust::xxh3::Xxh3Builder;
 
+use super::chunked::Chunked;
 use crate::time::EventTime;
 
 /// A value that knows when it was last used.
@@ -18,57 +19,92 @@ pub trait Stamped {
 /// it had when queued; a key used since then goes to the back. Amortised O(1).
 #[derive(Debug)]
 pub struct Table<K, V> {
-    values: IndexMap<K, V, Xxh3Builder>,
+    /// Hash and place of each key: the hash stays, so that growing looks at no key.
+    places: HashTable<(u64, u32)>,
+    rows: Chunked<(K, V)>,
     queue: VecDeque<(EventTime, K)>,
     capacity: usize,
     evicted: u64,
 }
 
-impl<K: Eq + Hash + Clone, V: Stamped> Table<K, V> {
-    /// An empty table for at most `capacity` values (at least one).
+fn hash_of<K: Hash>(key: &K) -> u64 {
+    Xxh3Builder::new().hash_one(key)
+}
+
+impl<K: Eq + Hash + Clone, V: Stamped + Clone> Table<K, V> {
+    /// An empty table for at most `capacity` values (at least one, at most 2³²).
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { values: IndexMap::default(), queue: VecDeque::new(), capacity: capacity.max(1), evicted: 0 }
+        let capacity = capacity.clamp(1, u32::MAX as usize);
+        Self { places: HashTable::new(), rows: Chunked::default(), queue: VecDeque::new(), capacity, evicted: 0 }
+    }
+
+    fn place(&self, hash: u64, key: &K) -> Option<usize> {
+        let is_it = |(known, place): &(u64, u32)| *known == hash && self.rows.get(*place as usize).is_some_and(|(row, _)| row == key);
+        self.places.find(hash, is_it).map(|(_, place)| *place as usize)
     }
 
     /// The value of `key`.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        self.values.get_mut(key)
+        let place = self.place(hash_of(key), key)?;
+        self.at_mut(place)
     }
 
     /// The value of `key`, only to be looked at.
     pub fn get(&self, key: &K) -> Option<&V> {
-        self.values.get(key)
+        self.rows.get(self.place(hash_of(key), key)?).map(|(_, value)| value)
     }
 
     /// The value of `key`, made by `make` where there is none; the least recently used value goes where there is no room.
+    #[allow(clippy::expect_used, reason = "the row was found or pushed a line before")]
     pub fn get_or_insert_with(&mut self, key: &K, make: impl FnOnce() -> V) -> &mut V {
-        if !self.values.contains_key(key) {
-            if self.values.len() >= self.capacity {
+        let hash = hash_of(key);
+        let place = self.place(hash, key).unwrap_or_else(|| {
+            if self.rows.len() >= self.capacity {
                 self.evict_one();
             }
             self.queue.push_back((EventTime::MIN, key.clone()));
-        }
-        self.values.entry(key.clone()).or_insert_with(make)
+            let place = self.rows.len();
+            self.rows.push((key.clone(), make()));
+            self.places.insert_unique(hash, (hash, place as u32), |(hash, _)| *hash);
+            place
+        });
+        self.at_mut(place).expect("a row")
     }
 
     /// Takes `key` out.
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        // Its place in the queue stays and is passed over later; `evict_one` and `compact` know.
-        let value = self.values.swap_remove(key);
-        if self.queue.len() > 2 * self.values.len() + 64 {
-            self.queue.retain(|(_, queued)| self.values.contains_key(queued));
+        // Its place in the queue stays and is passed over later; `evict_one` knows.
+        let value = self.take(key);
+        if self.queue.len() > 2 * self.rows.len() + 64 {
+            let queue = std::mem::take(&mut self.queue);
+            self.queue = queue.into_iter().filter(|(_, queued)| self.place(hash_of(queued), queued).is_some()).collect();
         }
         value
     }
 
+    fn take(&mut self, key: &K) -> Option<V> {
+        let hash = hash_of(key);
+        let place = self.place(hash, key)?;
+        self.places.find_entry(hash, |(_, known)| *known as usize == place).ok()?.remove();
+        let (_, value) = self.rows.swap_remove(place)?;
+        // The last row has come to its place.
+        if let Some((moved, _)) = self.rows.get(place) {
+            let (hash, last) = (hash_of(moved), self.rows.len());
+            if let Some((_, known)) = self.places.find_mut(hash, |(_, known)| *known as usize == last) {
+                *known = place as u32;
+            }
+        }
+        Some(value)
+    }
+
     /// How many values there are.
     pub fn len(&self) -> usize {
-        self.values.len()
+        self.rows.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.rows.is_empty()
     }
 
     /// Values that went for want of room, since the start.
@@ -78,29 +114,28 @@ impl<K: Eq + Hash + Clone, V: Stamped> Table<K, V> {
 
     /// The value at a place. Places run from 0 to [`Table::len`]; a value that goes gives its place to the last.
     pub fn at_mut(&mut self, place: usize) -> Option<&mut V> {
-        self.values.get_index_mut(place).map(|(_, value)| value)
-    }
-
-    /// Every key and value, in no order that means anything.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.values.iter()
+        self.rows.get_mut(place).map(|(_, value)| value)
     }
 
     /// Every value.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.values.values_mut()
+        self.rows.iter_mut().map(|(_, value)| value)
+    }
+
+    /// Every row as it is now, in no order that means anything. Costs next to nothing, however many there are.
+    pub fn freeze(&self) -> Chunked<(K, V)> {
+        self.rows.clone()
     }
 
     fn evict_one(&mut self) {
         // Each pass either evicts or gives a key its second chance with its present stamp; a key is stale at the latest
         // when it comes around unused, so the loop ends within two rounds.
         while let Some((stamp, key)) = self.queue.pop_front() {
-            let Some(value) = self.values.get(&key) else { continue };
-            if value.last_used() > stamp {
-                let used = value.last_used();
+            let Some(used) = self.get(&key).map(Stamped::last_used) else { continue };
+            if used > stamp {
                 self.queue.push_back((used, key));
             } else {
-                self.values.swap_remove(&key);
+                self.take(&key);
                 self.evicted += 1;
                 return;
             }
@@ -116,7 +151,7 @@ pub struct Probation<K, V> {
     newcomers: Table<K, V>,
 }
 
-impl<K: Eq + Hash + Clone, V: Stamped> Probation<K, V> {
+impl<K: Eq + Hash + Clone, V: Stamped + Clone> Probation<K, V> {
     /// At most `capacity` values that have proved themselves, and a tenth as many (at least 1,000) newcomers.
     pub fn with_capacity(capacity: usize) -> Self {
         Self { settled: Table::with_capacity(capacity), newcomers: Table::with_capacity((capacity / 10).max(1_000)) }
@@ -124,11 +159,11 @@ impl<K: Eq + Hash + Clone, V: Stamped> Probation<K, V> {
 
     /// The value of `key`, made by `make` where there is none. `proven` says whether a newcomer has proved itself.
     pub fn get_or_insert_with(&mut self, key: &K, proven: impl FnOnce(&V) -> bool, make: impl FnOnce() -> V) -> &mut V {
-        let is_proven = self.newcomers.get_mut(key).is_some_and(|value| proven(value));
+        let is_proven = self.newcomers.get(key).is_some_and(proven);
         if is_proven && let Some(value) = self.newcomers.remove(key) {
             return self.settled.get_or_insert_with(key, || value);
         }
-        if self.settled.get_mut(key).is_some() {
+        if self.settled.get(key).is_some() {
             self.settled.get_or_insert_with(key, make)
         } else {
             self.newcomers.get_or_insert_with(key, make)
@@ -186,9 +221,9 @@ impl<K: Eq + Hash + Clone, V: Stamped> Probation<K, V> {
         self.settled.values_mut().chain(self.newcomers.values_mut())
     }
 
-    /// Every key and value, and whether it is settled.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &V, bool)> {
-        self.settled.iter().map(|(k, v)| (k, v, true)).chain(self.newcomers.iter().map(|(k, v)| (k, v, false)))
+    /// Every row as it is now, and whether it is settled; see [`Table::freeze`].
+    pub fn freeze(&self) -> [(bool, Chunked<(K, V)>); 2] {
+        [(true, self.settled.freeze()), (false, self.newcomers.freeze())]
     }
 }
 
@@ -196,6 +231,7 @@ impl<K: Eq + Hash + Clone, V: Stamped> Probation<K, V> {
 mod tests {
     use super::*;
 
+    #[derive(Clone)]
     struct Seen(EventTime);
     impl Stamped for Seen {
         fn last_used(&self) -> EventTime {

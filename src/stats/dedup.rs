@@ -1,31 +1,83 @@
 //! Which events were seen: a table of fixed size that forgets the oldest.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const WAYS: usize = 8;
+
+/// Buckets of a page; pages are shared with snapshots that are being written.
+const PAGE: usize = 512;
 
 /// Fingerprints of events, eight to a bucket of one cache line; a full bucket forgets its oldest. Two different events
 /// meet with a chance of about 8 × capacity⁻¹ × 2⁻⁶⁴ × capacity: never, in practice.
 #[derive(Clone, Debug)]
 pub struct Dedup {
-    buckets: Vec<[u64; WAYS]>,
-    /// Next place to write in each bucket.
-    cursors: Vec<u8>,
+    pages: Vec<Arc<Page>>,
+    buckets: usize,
     seen: u64,
 }
 
-/// What a snapshot keeps of a [`Dedup`].
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+struct Page {
+    buckets: [[u64; WAYS]; PAGE],
+    /// Next place to write in each bucket.
+    cursors: [u8; PAGE],
+}
+
+/// What a snapshot keeps of a [`Dedup`]: taken at once, put in order when it is written.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct DedupImage {
-    fingerprints: Vec<u64>,
+    #[serde(serialize_with = "in_order", deserialize_with = "read")]
+    fingerprints: Kept,
     seen: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Kept {
+    /// As a table holds them.
+    Pages(Vec<Arc<Page>>),
+    /// Oldest of each bucket first.
+    InOrder(Vec<u64>),
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self::InOrder(Vec::new())
+    }
+}
+
+impl Kept {
+    fn in_order(&self) -> Vec<u64> {
+        match self {
+            Self::InOrder(fingerprints) => fingerprints.clone(),
+            Self::Pages(pages) => {
+                let rows = pages.iter().flat_map(|page| page.buckets.iter().zip(&page.cursors));
+                let ordered = rows.flat_map(|(bucket, cursor)| {
+                    let (newer, older) = bucket.split_at(usize::from(*cursor));
+                    older.iter().chain(newer)
+                });
+                ordered.copied().filter(|fingerprint| *fingerprint != 0).collect()
+            }
+        }
+    }
+}
+
+fn in_order<S: Serializer>(kept: &Kept, serializer: S) -> Result<S::Ok, S::Error> {
+    kept.in_order().serialize(serializer)
+}
+
+fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Kept, D::Error> {
+    Vec::deserialize(deserializer).map(Kept::InOrder)
 }
 
 impl Dedup {
     /// A table for about `capacity` events (8 bytes each), rounded up to a power of two.
     pub fn with_capacity(capacity: usize) -> Self {
         let buckets = capacity.div_ceil(WAYS).max(1).next_power_of_two();
-        Self { buckets: vec![[0; WAYS]; buckets], cursors: vec![0; buckets], seen: 0 }
+        let page = || Arc::new(Page { buckets: [[0; WAYS]; PAGE], cursors: [0; PAGE] });
+        Self { pages: (0..buckets.div_ceil(PAGE)).map(|_| page()).collect(), buckets, seen: 0 }
     }
 
     /// Remembers `fingerprint` and says whether it is new. A fingerprint of 0 is nothing to know an event by, and
@@ -34,25 +86,27 @@ impl Dedup {
         if fingerprint == 0 {
             return true;
         }
-        let index = self.index(fingerprint);
-        if self.buckets[index].contains(&fingerprint) {
+        if self.contains(fingerprint) {
             return false;
         }
-        let cursor = usize::from(self.cursors[index]);
-        self.buckets[index][cursor % WAYS] = fingerprint;
-        self.cursors[index] = ((cursor + 1) % WAYS) as u8;
+        let index = self.index(fingerprint);
+        let page = Arc::make_mut(&mut self.pages[index / PAGE]);
+        let cursor = usize::from(page.cursors[index % PAGE]);
+        page.buckets[index % PAGE][cursor % WAYS] = fingerprint;
+        page.cursors[index % PAGE] = ((cursor + 1) % WAYS) as u8;
         self.seen += 1;
         true
     }
 
     /// Whether `fingerprint` was seen.
     pub fn contains(&self, fingerprint: u64) -> bool {
-        fingerprint != 0 && self.buckets[self.index(fingerprint)].contains(&fingerprint)
+        let index = self.index(fingerprint);
+        fingerprint != 0 && self.pages[index / PAGE].buckets[index % PAGE].contains(&fingerprint)
     }
 
     /// How many events the table can hold.
     pub fn capacity(&self) -> usize {
-        self.buckets.len() * WAYS
+        self.buckets * WAYS
     }
 
     /// How many different events were ever remembered.
@@ -62,18 +116,13 @@ impl Dedup {
 
     /// What a snapshot keeps, oldest of each bucket first.
     pub fn image(&self) -> DedupImage {
-        let in_order = |(bucket, cursor): (&[u64; WAYS], &u8)| {
-            let (newer, older) = bucket.split_at(usize::from(*cursor));
-            [older, newer].concat()
-        };
-        let fingerprints = self.buckets.iter().zip(&self.cursors).flat_map(in_order).filter(|f| *f != 0).collect();
-        DedupImage { fingerprints, seen: self.seen }
+        DedupImage { fingerprints: Kept::Pages(self.pages.clone()), seen: self.seen }
     }
 
     /// A table of `capacity` with what `image` kept.
     pub fn restore(image: &DedupImage, capacity: usize) -> Self {
         let mut table = Self::with_capacity(capacity);
-        image.fingerprints.iter().for_each(|fingerprint| {
+        image.fingerprints.in_order().iter().for_each(|fingerprint| {
             table.insert(*fingerprint);
         });
         table.seen = image.seen;
@@ -82,7 +131,7 @@ impl Dedup {
 
     fn index(&self, fingerprint: u64) -> usize {
         // The high bits: the low ones are used by nobody else, but a multiply spreads ids that are no hashes, too.
-        (fingerprint.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & (self.buckets.len() - 1)
+        (fingerprint.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & (self.buckets - 1)
     }
 }
 

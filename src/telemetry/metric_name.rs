@@ -42,6 +42,7 @@ pub enum MetricName {
     WatermarkSeconds,
     DedupHorizonSeconds,
     SnapshotSeconds,
+    SnapshotPauseSeconds,
     SnapshotTime,
     AttributionShare,
     PolicyVerdicts,
@@ -87,7 +88,7 @@ impl MetricName {
 /// One row a metric, in the order of the names.
 type Row = (MetricName, &'static str, Kind, &'static [&'static str], &'static str);
 
-const TABLE: [Row; 45] = [
+const TABLE: [Row; 46] = [
     (M::Records, "geophone_records_total", Counter, &[], "Kinesis records read."),
     (M::Events, "geophone_events_total", Counter, &[], "CloudTrail events decoded."),
     (
@@ -165,6 +166,7 @@ const TABLE: [Row; 45] = [
         "How far back duplicates are known at the present rate of events, in seconds; 0 while the rate is not known.",
     ),
     (M::SnapshotSeconds, "geophone_snapshot_seconds", Histogram, &[], "Time to write a snapshot."),
+    (M::SnapshotPauseSeconds, "geophone_snapshot_pause_seconds", Histogram, &[], "Time for which a snapshot keeps events waiting."),
     (
         M::SnapshotTime,
         "geophone_snapshot_timestamp_seconds",

@@ -36,6 +36,7 @@ mod scenarios;
 mod scrape;
 mod sieve;
 mod sigma;
+mod snapshots;
 mod spending;
 mod storm;
 mod supervised;

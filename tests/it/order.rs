@@ -85,13 +85,16 @@ fn a_restart_at_any_point_continues_as_if_nothing_had_been() {
         let (before, after) = observations.split_at(observations.len() * tenth / 10);
         let mut first = Engine::new(settings.clone());
         let mut told = story::feed(&mut first, before.to_vec());
-        let bytes = snapshot::encode(&Snapshot { engine: first.image(), paging: Default::default(), outbox: Vec::new() }).expect("encodes");
+        let bytes =
+            snapshot::encode(&Snapshot { engine: first.image(), paging: Default::default(), outbox: Vec::new(), positions: Vec::new() })
+                .expect("encodes");
         drop(first);
         let image = snapshot::decode(&bytes).expect("decodes").engine;
         let mut second = Engine::restore(settings.clone(), image);
         second.input("test");
         assert_eq!(
-            snapshot::encode(&Snapshot { engine: second.image(), paging: Default::default(), outbox: Vec::new() }).expect("encodes"),
+            snapshot::encode(&Snapshot { engine: second.image(), paging: Default::default(), outbox: Vec::new(), positions: Vec::new() })
+                .expect("encodes"),
             bytes,
             "an image of the image"
         );

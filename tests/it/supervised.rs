@@ -11,7 +11,7 @@ use crate::support::http;
 use crate::support::kinesis::Kinesis;
 use crate::support::program::{Daemon, run};
 use crate::support::sns::Sns;
-use crate::support::stage::{STREAM, Stage};
+use crate::support::stage::{STREAM, Stage, are_paged, refusals};
 use crate::support::wait::{DEADLINE, eventually};
 
 /// What the manager allows between two signs of life.
@@ -88,19 +88,17 @@ async fn the_manager_hears_ready_only_when_a_shard_is_read_then_life_and_the_end
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pipeline_that_hangs_gives_no_sign_of_life_though_its_page_answers() {
     let stage = Stage::new(1).await;
+    stage.write("people.csv", "person,user_pool_sub\nkim,1\n");
+    stage.configure("[identity]\ndirectory = \"people.csv\"\n");
     let socket = stage.state().with_extension("notify");
     let manager = Manager::listen(&socket);
     let daemon = supervised(&stage, &socket).await;
     manager.until("READY=1").await;
 
-    // Whoever opens a pipe to write waits for a reader: snapshots hang as on a file system that does not answer.
-    let newest = |folder: &Path| -> u64 {
-        let names = fs::read_dir(folder).expect("the state").flatten().map(|entry| entry.file_name().into_string().expect("UTF-8"));
-        names.filter_map(|name| name.strip_prefix("snapshot-")?.strip_suffix(".bin")?.parse().ok()).max().unwrap_or(0)
-    };
-    let next = newest(&stage.state()) + 2;
-    let pipes = (next..next + 3).map(|number| stage.state().join(format!("snapshot-{number}.tmp")));
-    assert!(Command::new("mkfifo").args(pipes).status().expect("mkfifo(1)").success());
+    // Whoever opens a pipe to read waits for a writer: the directory hangs as on a file system that does not answer.
+    let (people, pipe) = (stage.config().with_file_name("people.csv"), stage.config().with_file_name("pipe"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo(1)").success());
+    fs::rename(pipe, people).expect("renamed");
 
     let end = Instant::now() + DEADLINE;
     let mut last = Instant::now();
@@ -112,6 +110,25 @@ async fn a_pipeline_that_hangs_gives_no_sign_of_life_though_its_page_answers() {
     }
     let alive = http::get(&daemon.page, "/livez").await.expect("the page is a task of its own");
     assert_eq!(alive.status, 200, "{}", daemon.log());
+    daemon.kill();
+}
+
+/// A disk that does not answer while a snapshot is written: detection and paging go on, positions stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_hangs_keeps_no_page_waiting() {
+    let stage = Stage::new(1).await;
+    // Whoever opens a pipe to write waits for a reader.
+    fs::create_dir_all(stage.state()).expect("made");
+    let pipes = (1..4).map(|number| stage.state().join(format!("snapshot-{number}.tmp")));
+    assert!(Command::new("mkfifo").args(pipes).status().expect("mkfifo(1)").success());
+    let daemon = stage.daemon().await;
+    let keys: Vec<String> = (0..3).map(|number| format!("ASIA{number:016}")).collect();
+    for (number, key) in keys.iter().enumerate() {
+        stage.put(&refusals(std::slice::from_ref(key), 0..4)).await;
+        eventually("a page", async || are_paged(&stage.sns.received(), &keys[..=number]).then_some(())).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(!stage.state().join("manifest.json").exists(), "nothing was committed");
     daemon.kill();
 }
 

@@ -58,6 +58,21 @@ struct LeaseRow {
     listed: bool,
 }
 
+impl Manifest {
+    /// The manifest as JSON with version and checksum, as a [`FolderStore`](crate::FolderStore) keeps it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] and [`StoreError::TooNew`], about `place`.
+    pub fn from_bytes(bytes: &[u8], place: &Path) -> Result<Self, StoreError> {
+        decode(bytes, place)
+    }
+}
+
 pub(super) fn encode(manifest: &Manifest) -> Vec<u8> {
     let leases = manifest.checkpoints.iter().map(|(key, lease)| lease_row(key, lease)).collect();
     seal(&ManifestRow { attachment: manifest.attachment.clone(), leases })
