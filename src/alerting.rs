@@ -18,6 +18,7 @@
 //! this module never reads a CloudTrail field and never sends anything.
 
 pub mod acknowledged;
+mod image;
 mod groups;
 pub mod privacy;
 pub mod message;
@@ -36,6 +37,7 @@ use crate::time::{EventTime, HOUR, MINUTE};
 
 use acknowledged::Acknowledgement;
 
+pub use image::AlertingImage;
 pub use paging::{Digest, Page, Paging, PagingImage, PagingSettings};
 pub use record::{Alert, Status};
 pub use silence::{Scope, Silence, SilenceError};
@@ -121,17 +123,6 @@ struct OpenAlert {
     /// Something worth saying waits for `UPDATE_EVERY`.
     is_due: bool,
     remarks: Vec<String>,
-}
-
-/// What a snapshot keeps of the alerts.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct AlertingImage {
-    open: Vec<(Fingerprint, OpenAlert)>,
-    incidents: Vec<(Subject, (Digest128, u32))>,
-    /// Published before a crash and not opened again yet: a second crash must not forget them.
-    recalled: Vec<(Fingerprint, Recalled)>,
-    resolved: Vec<(Fingerprint, (EventTime, u64))>,
-    acknowledged: Vec<Acknowledgement>,
 }
 
 impl Alerting {
@@ -238,30 +229,6 @@ impl Alerting {
         let mut alerts: Vec<&OpenAlert> = self.open.values().collect();
         alerts.sort_unstable_by_key(|open| (std::cmp::Reverse((open.alert.severity, open.alert.last_event)), open.alert.alert_id));
         alerts.into_iter().take(most).map(|open| open.alert.clone()).collect()
-    }
-
-    /// What a snapshot keeps.
-    pub fn image(&self) -> AlertingImage {
-        let mut open: Vec<_> = self.open.iter().map(|(fingerprint, open)| (*fingerprint, open.clone())).collect();
-        open.sort_unstable_by_key(|(fingerprint, _)| *fingerprint);
-        AlertingImage {
-            open,
-            incidents: self.incidents.clone().into_iter().collect(),
-            recalled: self.recalled.clone().into_iter().collect(),
-            resolved: self.resolved.clone().into_iter().collect(),
-            acknowledged: self.acknowledged.values().cloned().collect(),
-        }
-    }
-
-    /// Takes over what a snapshot kept.
-    pub fn restore(&mut self, image: AlertingImage) {
-        self.revision += 1;
-        self.open = image.open.into_iter().collect();
-        self.by_last_event = self.open.iter().map(|(fingerprint, open)| (open.alert.last_event, *fingerprint)).collect();
-        self.incidents = image.incidents.into_iter().collect();
-        self.recalled = image.recalled.into_iter().collect();
-        self.resolved = image.resolved.into_iter().collect();
-        self.acknowledged = image.acknowledged.into_iter().map(|said| (said.incident, said)).collect();
     }
 
     fn open_alert(&mut self, mut finding: Finding, out: &mut Vec<Alert>) {

@@ -37,6 +37,12 @@ impl Clock {
     }
 }
 
+/// Milliseconds since 1970 by the machine's wall clock, for names that are in order.
+pub fn epoch_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// This moment on the machine's monotonic clock, for measuring how long something takes.
 pub fn moment() -> Instant {
     Instant::now()

@@ -5,8 +5,10 @@
 
 mod alerts;
 mod archive;
+mod fleet;
 mod policy;
 mod reader;
+mod stream;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,39 +24,14 @@ use crate::finding::{DetectorId, Severity};
 use crate::identity::Directory;
 use crate::policy::{Attached, BookSettings, DepartmentTable, PolicyBook, ProfileTable};
 use crate::sigma::UnknownFields;
-use crate::time::{DAY, EventTime, HOUR, MINUTE};
+use crate::time::{DAY, HOUR, MINUTE};
 
 pub use archive::{ArchivePlace, ArchiveSettings};
+pub use fleet::FleetShare;
 pub use policy::PolicyFiles;
 pub use reader::Mistake;
 use reader::{Section, parse_duration};
-
-/// Where the reading of a stream begins that has no checkpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Start {
-    /// At the oldest record that is kept.
-    #[default]
-    TrimHorizon,
-    /// Behind the newest record.
-    Latest,
-    /// At the first record that arrived at or after this time.
-    At(EventTime),
-}
-
-/// A Kinesis stream to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stream {
-    /// Its name.
-    pub name: String,
-    /// Its ARN, which GetRecords then carries.
-    pub arn: Option<String>,
-    /// Its region; else the environment's.
-    pub region: Option<String>,
-    /// Another endpoint, for emulators and VPC endpoints.
-    pub endpoint: Option<String>,
-    /// Where reading begins.
-    pub start: Start,
-}
+pub use stream::{Role, Start, Stream};
 
 /// An SNS topic to publish to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +113,8 @@ pub struct Settings {
     pub privacy_key_file: Option<String>,
     /// Where the enriched log is written, if at all.
     pub archive: Option<ArchiveSettings>,
+    /// How this machine shares streams with others, if it does.
+    pub fleet: Option<FleetShare>,
     /// Who is woken, and how often.
     pub paging: PagingSettings,
     /// Silences of the configuration.
@@ -164,6 +143,7 @@ impl Default for Settings {
             token_file: None,
             privacy_key_file: None,
             archive: None,
+            fleet: None,
             paging: PagingSettings::default(),
             silences: Vec::new(),
             links: Links::default(),
@@ -247,11 +227,13 @@ fn read_settings(root: &mut Section<'_, '_>) -> Settings {
         settings.links.page = alerts::read_url(section, "url");
     });
     settings.archive = root.section("archive", archive::read).flatten();
+    settings.fleet = root.section("fleet", fleet::read).flatten();
     root.section("privacy", |section| settings.privacy_key_file = section.text("key_file"));
     let (mut names, mut arns) = (HashSet::new(), HashSet::new());
-    root.list("streams", |section| settings.streams.extend(read_stream(section, &mut names)));
+    root.list("streams", |section| settings.streams.extend(stream::read(section, &mut names)));
     root.list("topics", |section| settings.topics.extend(read_topic(section, &mut arns)));
     root.list("silences", |section| settings.silences.extend(alerts::read_silence(section)));
+    stream::check_shares(root, &settings);
     if settings.privacy_key_file.is_none() && settings.topics.iter().any(|topic| topic.pseudonyms) {
         root.mistake("privacy", "a topic wants pseudonyms, and there is no key", "set [privacy] key_file");
     }
@@ -356,30 +338,6 @@ fn check_listen(section: &Section<'_, '_>, listen: &str) {
         ),
         Err(_) => section.mistake("listen", format!("\"{listen}\" is no address"), "write it as \"127.0.0.1:9464\""),
     }
-}
-
-fn read_stream(section: &mut Section<'_, '_>, names: &mut HashSet<String>) -> Option<Stream> {
-    let name = section.text("name");
-    let arn = section.text("arn");
-    let region = section.text("region");
-    let endpoint = read_endpoint(section);
-    let start = section.choice("start", "\"trim-horizon\", \"latest\", or a time \"2026-06-01T00:00:00Z\"", |text| match text {
-        "trim-horizon" => Some(Start::TrimHorizon),
-        "latest" => Some(Start::Latest),
-        time => EventTime::parse(time).map(Start::At),
-    });
-    if let Some(arn) = arn.as_ref().filter(|arn| !arn.starts_with("arn:") || !arn.contains(":kinesis:")) {
-        section.mistake("arn", format!("\"{arn}\" is no stream's ARN"), "copy it from `aws kinesis describe-stream-summary`");
-    }
-    check_region(section, arn.as_deref(), region.as_deref());
-    let Some(name) = name else {
-        section.missing("name", "name the stream");
-        return None;
-    };
-    if !names.insert(format!("{name} {region:?}")) {
-        section.mistake("name", format!("\"{name}\" is read twice"), "remove one of the two");
-    }
-    Some(Stream { name, arn, region, endpoint, start: start.unwrap_or_default() })
 }
 
 fn read_topic(section: &mut Section<'_, '_>, arns: &mut HashSet<String>) -> Option<Topic> {

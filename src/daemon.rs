@@ -8,43 +8,36 @@ mod archiving;
 mod aws;
 mod commands;
 mod committing;
+mod fleet;
+mod keeper;
+mod objects;
 mod outbox;
 mod pipeline;
 mod reload;
 mod showing;
+mod single;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kinesis_lease::{Consumer, ConsumerHandle, ConsumerSettings, Delivery, StartAt, StreamSettings};
+use kinesis_lease::{StartAt, StreamSettings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::alerting::PagingImage;
 use crate::alerting::privacy::{KEY_BYTES_MIN, Pseudonyms};
-use crate::cli::output::status;
 use crate::cli::{Exit, Failure};
 use crate::clock::Clock;
-use crate::config::{ArchivePlace, Settings, Start, Stream};
-use crate::engine::{Counts, Engine};
-use crate::files;
-use crate::sns::{Published, publish};
+use crate::config::{ArchivePlace, Settings, Start, Stream, Topic};
+use crate::engine::Counts;
 use crate::sources::Sources;
-use crate::storage::StateFolder;
-use crate::supervisor::Supervisor;
+use crate::state::{Counters, Shared};
 use crate::telemetry::Metrics;
 use crate::web::{self, Command, Control, Web};
 
-use archiving::Archiver;
 pub use aws::Access;
-use outbox::Outbox;
-use pipeline::Pipeline;
-use reload::Reload;
+use fleet::Fleet;
+use single::Single;
 
-/// How long a stop may take in all: stopping readers, delivering what is decided, one last snapshot.
-const DRAIN: Duration = Duration::from_secs(20);
 /// How often page and gauges are brought up to date.
 const VIEW_EVERY: Duration = Duration::from_millis(500);
 
@@ -87,17 +80,20 @@ pub struct Outcome {
 /// A started daemon, before its first delivery.
 #[derive(Debug)]
 pub struct Running {
-    pipeline: Pipeline,
-    deliveries: mpsc::Receiver<Delivery>,
-    consumer: ConsumerHandle,
-    results: mpsc::UnboundedReceiver<(String, Published)>,
-    commands: mpsc::Receiver<Command>,
-    reload: Option<Reload>,
-    snapshot_every: Duration,
+    work: Work,
     /// Where the page is.
     pub address: std::net::SocketAddr,
     /// What the page shows.
     pub web: Arc<Web>,
+}
+
+/// How it works.
+#[derive(Debug)]
+enum Work {
+    /// One engine for all shards, with a state folder.
+    Single(Box<Single>),
+    /// An engine for each shard whose lease is held.
+    Fleet(Box<Fleet>),
 }
 
 impl Daemon {
@@ -108,67 +104,38 @@ impl Daemon {
     pub async fn start(self) -> Result<Running, Failure> {
         let Self { mut settings, sources, clock, access, poll_interval } = self;
         settings.engine.archives = settings.archive.is_some();
+        let counters = Arc::<Counters>::default();
+        settings.engine.counters = Some(Arc::clone(&counters));
         if settings.streams.is_empty() {
             return Err(Failure::new(
                 Exit::Configuration,
                 "no [[streams]] in the configuration: there is nothing to read; add one with its name",
             ));
         }
-        let (state, recovered) =
-            StateFolder::open(Path::new(&settings.state_folder)).await.map_err(|error| Failure::new(Exit::CannotWrite, error))?;
-        recovered.losses.iter().for_each(|loss| tracing::error!(loss, "state was lost"));
-        if recovered.is_blind {
-            settings.streams.iter_mut().for_each(|stream| stream.start = Start::TrimHorizon);
-        }
+        let kept = if settings.fleet.is_none() { Some(single::open(&mut settings).await?) } else { None };
         let streams = aws::streams(&access, &settings.streams).await;
         let topics = aws::topics(&access, &settings.topics).await;
         aws::check_streams(&streams).await?;
         aws::check_topics(&topics).await?;
 
-        let archiver = open_archive(&settings, &access, &state, &recovered.archived_in_vain, sources.as_ref()).await?;
-        let (mut engine, paging, outbox) = match recovered.snapshot {
-            Some(snapshot) => (Engine::restore(settings.engine.clone(), snapshot.engine), snapshot.paging, snapshot.outbox),
-            None => (Engine::new(settings.engine.clone()), PagingImage::default(), Vec::new()),
-        };
-        if let Some(folder) = sources.as_ref().and_then(Sources::warm_from) {
-            warm_grants(&settings, &folder, &mut engine)?;
-        }
-        let recalled = recovered.published.len();
-        engine.recall(recovered.published);
         let departments = settings.engine.policy.departments().iter().cloned();
         let metrics = Arc::new(Metrics::new(departments).map_err(|error| Failure::new(Exit::Software, error))?);
         let token = read_token(&settings, sources.as_ref())?;
+        let pseudonyms = read_pseudonyms(&settings, sources.as_ref())?;
         let (commands_sender, commands) = mpsc::channel(COMMANDS_MAX);
-        let web =
-            Arc::new(Web::new(Arc::clone(&metrics), engine.shared(), settings.links.clone(), Control { token, commands: commands_sender }));
+        let control = Control { token, commands: commands_sender };
+        let web = Arc::new(Web::new(Arc::clone(&metrics), Arc::new(Shared::with(counters)), settings.links.clone(), control));
         let (address, server) = web::listen(&settings.listen, Arc::clone(&web)).await.map_err(|error| {
             Failure::new(Exit::Unavailable, format_args!("cannot listen on {}: {error}; choose another [http] listen", settings.listen))
         })?;
         tokio::spawn(server);
-
-        let (results_sender, results) = mpsc::unbounded_channel();
-        let mut pending =
-            Outbox::new(settings.engine.detectors.clone(), settings.links.clone(), read_pseudonyms(&settings, sources.as_ref())?);
-        for (client, topic) in topics {
-            let (sender, receiver) = mpsc::unbounded_channel();
-            tokio::spawn(publish(client, topic.arn.clone(), receiver, results_sender.clone()));
-            pending.add_topic(topic, sender);
-        }
-        let resume = recovered.manifest;
-        let resumed = resume.checkpoints.len();
-        let consumer_streams = streams.into_iter().map(|(client, stream)| (client, stream_settings(&stream, poll_interval))).collect();
-        let (deliveries, consumer) = Consumer::start(consumer_streams, ConsumerSettings::default(), resume.clone())
-            .map_err(|error| Failure::new(Exit::Configuration, error))?;
-        let mut pipeline = Pipeline::new(&settings, engine, pending, state, resume, clock, metrics);
-        if let Some(archiver) = archiver {
-            pipeline.archive_to(archiver);
-        }
-        pipeline.resume(paging, outbox)?;
-        pipeline.silence_configured(&settings.silences);
-        tracing::info!(page = %address, streams = settings.streams.len(), topics = settings.topics.len(), resumed, recalled, "geophone is listening");
-        let snapshot_every = Duration::from_secs(settings.snapshot_every.unsigned_abs().max(1));
-        let reload = sources.map(Reload::new);
-        Ok(Running { pipeline, deliveries, consumer, results, commands, reload, snapshot_every, address, web })
+        tracing::info!(page = %address, streams = settings.streams.len(), topics = settings.topics.len(), "geophone is listening");
+        let parts = Parts { settings, sources, clock, access, poll_interval, metrics, streams, topics, pseudonyms, commands };
+        let work = match kept {
+            Some((state, recovered)) => Work::Single(Box::new(Single::start(parts, state, recovered).await?)),
+            None => Work::Fleet(Box::new(Fleet::start(parts).await?)),
+        };
+        Ok(Running { work, address, web })
     }
 }
 
@@ -176,96 +143,27 @@ impl Running {
     /// Works until `shutdown` completes, then drains.
     ///
     /// # Errors
-    /// The state folder cannot be written any more, or a reader died of a bug.
+    /// The last state cannot be written, or a reader died of a bug.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Outcome, Failure> {
-        let Self { mut pipeline, mut deliveries, consumer, mut results, mut commands, mut reload, snapshot_every, web, .. } = self;
-        tokio::pin!(shutdown);
-        let mut snapshots = interval(snapshot_every);
-        let mut views = interval(VIEW_EVERY);
-        let mut looks = interval(RELOAD_EVERY);
-        let mut supervisor = Supervisor::from_environment();
-        let mut beats = interval(supervisor.beat_every());
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        snapshots.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        views.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        snapshots.tick().await;
-        let mut hangups = signal(SignalKind::hangup()).map_err(|error| {
-            Failure::new(Exit::Software, format_args!("SIGHUP cannot be listened for: {error}; raise the limit of open files"))
-        })?;
-        loop {
-            tokio::select! {
-                biased;
-                () = &mut shutdown => break,
-                Some((topic, result)) = results.recv() => pipeline.published(&topic, result)?,
-                written = pipeline.written() => drop(pipeline.finish_commit(written)),
-                Some(command) = commands.recv() => if pipeline.command(command)? {
-                    pipeline.begin_commit();
-                },
-                _ = snapshots.tick() => pipeline.begin_commit(),
-                _ = views.tick() => pipeline.show(&web)?,
-                // Here and nowhere else: a loop that is stuck gives no sign of life.
-                _ = beats.tick(), if supervisor.listens() && !pipeline.is_stuck() => {
-                    let view = web.view();
-                    supervisor.beat(view.is_ready, &if view.is_ready { status(&view) } else { "waiting for the first shard".to_owned() });
-                },
-                Some(()) = hangups.recv() => if let Some(reload) = &mut reload {
-                    reload.hurry();
-                    tokio::task::block_in_place(|| reload.look(&mut pipeline));
-                },
-                _ = looks.tick() => if let Some(reload) = &mut reload {
-                    tokio::task::block_in_place(|| reload.look(&mut pipeline));
-                },
-                // Pages are left with the readers while too much waits for SNS: memory stays bounded.
-                delivery = deliveries.recv(), if pipeline.has_room() => match delivery {
-                    Some(delivery) => {
-                        tokio::task::block_in_place(|| pipeline.deliver(delivery))?;
-                        if pipeline.is_full() {
-                            pipeline.begin_commit();
-                        }
-                    }
-                    None => return Err(Failure::new(Exit::Software, "a reader ended by itself; please report this with the log")),
-                },
-            }
+        match self.work {
+            Work::Single(single) => single.run(shutdown, self.web).await,
+            Work::Fleet(fleet) => fleet.run(shutdown, self.web).await,
         }
-        tracing::info!("stopping: delivering what is decided");
-        supervisor.stopping();
-        drop(deliveries);
-        let end = Instant::now() + DRAIN;
-        consumer.stop().await;
-        while !pipeline.is_delivered() {
-            let left = end.saturating_duration_since(Instant::now());
-            match timeout(left, results.recv()).await {
-                Ok(Some((topic, result))) => pipeline.published(&topic, result)?,
-                Ok(None) | Err(_) => break,
-            }
-        }
-        // What is still undelivered goes into the snapshot and is sent after the next start.
-        pipeline.commit_all().await?;
-        pipeline.show(&web)?;
-        Ok(pipeline.outcome())
     }
 }
 
-/// Opens the archive and removes what was written of a batch that was never committed: its calls come again.
-async fn open_archive(
-    settings: &Settings,
-    access: &Access,
-    state: &StateFolder,
-    in_vain: &[String],
-    sources: Option<&Sources>,
-) -> Result<Option<Archiver>, Failure> {
-    let Some(archive) = &settings.archive else { return Ok(None) };
-    let folder = match &archive.place {
-        ArchivePlace::Folder(folder) => sources.map_or_else(|| folder.into(), |sources| sources.place(folder)),
-        ArchivePlace::Bucket { .. } => std::path::PathBuf::new(),
-    };
-    let name = state.archive_name(fastrand::u64(..)).map_err(|error| Failure::new(Exit::CannotWrite, error))?;
-    let config = access.config(archive.region.as_deref()).await;
-    let cannot = |why: String| Failure::new(Exit::Unavailable, format_args!("[archive] url: {why}; check the place and its permissions"));
-    let archiver = Archiver::open(archive, &folder, &config, name).map_err(cannot)?;
-    archiver.remove(in_vain).await.map_err(cannot)?;
-    Ok(Some(archiver))
+/// What either way of working is made of.
+struct Parts {
+    settings: Settings,
+    sources: Option<Sources>,
+    clock: Clock,
+    access: Access,
+    poll_interval: Duration,
+    metrics: Arc<Metrics>,
+    streams: Vec<(aws_sdk_kinesis::Client, Stream)>,
+    topics: Vec<(aws_sdk_sns::Client, Topic)>,
+    pseudonyms: Option<Pseudonyms>,
+    commands: mpsc::Receiver<Command>,
 }
 
 /// The token for the API, from its file.
@@ -295,18 +193,12 @@ pub(crate) fn read_secret(key: &str, file: Option<&str>, sources: Option<&Source
     Ok(Some(secret.to_owned()))
 }
 
-/// Reads the grants of a folder of CloudTrail files: sessions that began before the stream did are known then.
-fn warm_grants(settings: &Settings, folder: &Path, engine: &mut Engine) -> Result<(), Failure> {
-    let no_input = |error| Failure::new(Exit::NoInput, format_args!("{error}; correct [identity] warm_from"));
-    let listing = files::list(&[folder.to_owned()]).map_err(no_input)?;
-    let mut merge = files::Merge::new(&listing, crate::cli::observer(settings), |_| {}).map_err(no_input)?;
-    let mut events = 0_u64;
-    while let Some(observation) = merge.pull().map_err(no_input)? {
-        engine.learn(observation);
-        events += 1;
+/// Where the folder of a place is.
+fn place_of(place: &ArchivePlace, sources: Option<&Sources>) -> std::path::PathBuf {
+    match place {
+        ArchivePlace::Folder(folder) => sources.map_or_else(|| folder.into(), |sources| sources.place(folder)),
+        ArchivePlace::Bucket { .. } => std::path::PathBuf::new(),
     }
-    tracing::info!(folder = %folder.display(), files = merge.tally.files, events, undecodable = merge.tally.undecodable, grants = engine.gauges().grants, "grants of the past are known");
-    Ok(())
 }
 
 fn stream_settings(stream: &Stream, poll_interval: Duration) -> StreamSettings {

@@ -15,6 +15,7 @@ pub mod baselines;
 mod frozen;
 mod gauges;
 mod image;
+pub mod inherit;
 pub mod portrait;
 pub mod inputs;
 pub mod joining;
@@ -88,7 +89,7 @@ pub struct Engine {
 impl Engine {
     /// An engine that knows nothing yet.
     pub fn new(settings: EngineSettings) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(settings.counters.clone().map_or_else(Shared::default, Shared::with));
         let workers = settings.workers.max(1);
         let new_worker = |_| Worker::new(settings.actors_max.div_ceil(workers), settings.credentials_max.div_ceil(workers));
         let resolver = Resolver::new(settings.identity.clone(), Arc::clone(&settings.directory));
@@ -177,6 +178,19 @@ impl Engine {
         match observation.body {
             Body::Grant { access_key_id, grant } => self.joining.learn_grant(&access_key_id, *grant),
             Body::Notice(notice) => self.joining.learn_notice(&notice),
+            Body::Call(_) | Body::Companion { .. } | Body::Other => {}
+        }
+    }
+
+    /// Takes a record in that every engine of a fleet is told: what issues keys, who was removed. It counts nothing and
+    /// moves no time.
+    pub fn tell(&mut self, observation: Observation, report: &mut Report) {
+        if !self.dedup.insert(observation.fingerprint) {
+            return;
+        }
+        match observation.body {
+            Body::Grant { access_key_id, grant } => self.grant(access_key_id, *grant, report),
+            Body::Notice(notice) => self.notice(&notice, report),
             Body::Call(_) | Body::Companion { .. } | Body::Other => {}
         }
     }

@@ -38,6 +38,12 @@ pub use table::{Probation, Table};
 pub struct Shared {
     /// Grants by access key. Written by the engine's front only; read by everybody.
     grants: DashMap<Arc<str>, Arc<Grant>>,
+    counters: Arc<Counters>,
+}
+
+/// What the engines of one process count together, for page and metrics.
+#[derive(Debug, Default)]
+pub struct Counters {
     /// Calls by department and model family: a read view for page and metrics, never their source.
     access: DashMap<(Arc<str>, Arc<str>), Arc<AccessCounts>>,
     /// Calls of people whom the directory does not list, by the id that stands for them.
@@ -80,6 +86,11 @@ const UNLINKED_MAX: usize = 10_000;
 const CHAIN_MAX: usize = 5;
 
 impl Shared {
+    /// Counts into `counters`, with grants of its own.
+    pub fn with(counters: Arc<Counters>) -> Self {
+        Self { grants: DashMap::new(), counters }
+    }
+
     /// The grant of `access_key_id` and the grants that led to it, nearest first; empty where there is none.
     pub fn chain(&self, access_key_id: &str) -> Vec<Arc<Grant>> {
         let mut chain: Vec<Arc<Grant>> = Vec::new();
@@ -113,45 +124,46 @@ impl Shared {
     /// The counters of a department and a family.
     pub fn access(&self, department: &Arc<str>, family: &Arc<str>) -> Option<Arc<AccessCounts>> {
         let key = (Arc::clone(department), Arc::clone(family));
-        if let Some(counts) = self.access.get(&key) {
+        if let Some(counts) = self.counters.access.get(&key) {
             return Some(Arc::clone(counts.value()));
         }
-        if self.access.len() >= ACCESS_ROWS_MAX {
+        if self.counters.access.len() >= ACCESS_ROWS_MAX {
             return None;
         }
-        Some(Arc::clone(self.access.entry(key).or_default().value()))
+        Some(Arc::clone(self.counters.access.entry(key).or_default().value()))
     }
 
     /// Counts a call of somebody whom the directory does not list.
     pub fn count_unlinked(&self, id: &Arc<str>) {
-        if let Some(mut count) = self.unlinked.get_mut(id) {
+        if let Some(mut count) = self.counters.unlinked.get_mut(id) {
             *count += 1;
-        } else if self.unlinked.len() < UNLINKED_MAX {
-            self.unlinked.insert(Arc::clone(id), 1);
+        } else if self.counters.unlinked.len() < UNLINKED_MAX {
+            self.counters.unlinked.insert(Arc::clone(id), 1);
         }
     }
 
     /// Ids that no directory entry could be found for with their calls, most calls first.
     pub fn unlinked(&self) -> Vec<(Arc<str>, u64)> {
-        let mut all: Vec<(Arc<str>, u64)> = self.unlinked.iter().map(|entry| (Arc::clone(entry.key()), *entry.value())).collect();
+        let mut all: Vec<(Arc<str>, u64)> = self.counters.unlinked.iter().map(|entry| (Arc::clone(entry.key()), *entry.value())).collect();
         all.sort_unstable_by(|(a, calls_a), (b, calls_b)| (calls_b, a).cmp(&(calls_a, b)));
         all
     }
 
     /// How many there are.
     pub fn unlinked_count(&self) -> usize {
-        self.unlinked.len()
+        self.counters.unlinked.len()
     }
 
     /// Forgets them: there is another directory.
     pub fn forget_unlinked(&self) {
-        self.unlinked.clear();
+        self.counters.unlinked.clear();
     }
 
     /// All rows, sorted.
     pub fn access_rows(&self) -> Vec<AccessRow> {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut rows: Vec<AccessRow> = self
+            .counters
             .access
             .iter()
             .map(|entry| AccessRow {

@@ -183,8 +183,15 @@ fn settings(company: &Company, kinesis: &str, sns: &str, format: Format) -> Resu
     let rules = Sources::new(Path::new(""), &settings).rules();
     let broken = |mistakes: Vec<String>| Failure::new(Exit::Software, format_args!("the shipped rules: {}", mistakes.join("; ")));
     settings.engine.rules = Arc::new(rules.map_err(broken)?);
-    settings.streams =
-        vec![Stream { name: STREAM.to_owned(), arn: None, region: None, endpoint: Some(kinesis.to_owned()), start: Start::TrimHorizon }];
+    settings.streams = vec![Stream {
+        name: STREAM.to_owned(),
+        arn: None,
+        region: None,
+        endpoint: Some(kinesis.to_owned()),
+        start: Start::TrimHorizon,
+        role: Default::default(),
+        leases: None,
+    }];
     settings.topics = vec![Topic {
         arn: "arn:aws:sns:us-east-1:111122223333:security-on-call".to_owned(),
         form: if format == Format::Ndjson { Form::Ndjson } else { Form::Text },

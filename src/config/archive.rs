@@ -29,16 +29,21 @@ pub enum ArchivePlace {
 
 /// Reads the section.
 pub(super) fn read(section: &mut Section<'_, '_>) -> Option<ArchiveSettings> {
-    let url = section.text("url");
+    let place = read_place(section, "url");
     let region = section.text("region");
     let endpoint = super::read_endpoint(section);
-    let Some(url) = url else {
-        section.missing("url", "give \"s3://BUCKET/PREFIX\" or a folder");
+    Some(ArchiveSettings { place: place?, region, endpoint })
+}
+
+/// Reads where objects lie.
+pub(super) fn read_place(section: &mut Section<'_, '_>, key: &str) -> Option<ArchivePlace> {
+    let Some(url) = section.text(key) else {
+        section.missing(key, "give \"s3://BUCKET/PREFIX\" or a folder");
         return None;
     };
     let place = match url.split_once("://") {
         None if url.trim().is_empty() => {
-            section.mistake("url", "is empty", "give \"s3://BUCKET/PREFIX\" or a folder");
+            section.mistake(key, "is empty", "give \"s3://BUCKET/PREFIX\" or a folder");
             return None;
         }
         None => ArchivePlace::Folder(url),
@@ -46,15 +51,15 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<ArchiveSettings> {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
             let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
             if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(is_name) {
-                section.mistake("url", format!("\"{bucket}\" is no bucket's name"), "write it as \"s3://BUCKET/PREFIX\"");
+                section.mistake(key, format!("\"{bucket}\" is no bucket's name"), "write it as \"s3://BUCKET/PREFIX\"");
                 return None;
             }
             ArchivePlace::Bucket { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned() }
         }
         Some((scheme, _)) => {
-            section.mistake("url", format!("\"{scheme}\" is not written to"), "give \"s3://BUCKET/PREFIX\" or a folder");
+            section.mistake(key, format!("\"{scheme}\" is not written to"), "give \"s3://BUCKET/PREFIX\" or a folder");
             return None;
         }
     };
-    Some(ArchiveSettings { place, region, endpoint })
+    Some(place)
 }

@@ -16,12 +16,12 @@ use kinesis_lease::Manifest;
 use tokio::task::JoinHandle;
 
 use super::archiving::Archiver;
+use super::keeper::KeeperWriting;
 use super::pipeline::Pipeline;
 use crate::archive::Batch;
 use crate::cli::{Exit, Failure};
 use crate::clock::moment;
 use crate::snapshot::Snapshot;
-use crate::storage::{StorageError, Writing};
 use crate::telemetry::metric_name::MetricName;
 use crate::time::EventTime;
 
@@ -52,7 +52,7 @@ pub(super) struct Committing {
 /// What became of a commit.
 #[derive(Debug)]
 pub(super) struct Written {
-    result: Result<Writing, Trouble>,
+    result: Result<KeeperWriting, Trouble>,
     /// What was to be archived with it.
     batch: Batch,
 }
@@ -60,8 +60,8 @@ pub(super) struct Written {
 /// Why a commit was not written.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
-    #[error(transparent)]
-    Storage(#[from] StorageError),
+    #[error("{0}")]
+    Storage(String),
     #[error("the archive: {0}")]
     Archive(String),
 }
@@ -90,7 +90,7 @@ impl Pipeline {
         let started = moment();
         let writing = match self.state.begin() {
             Ok(writing) => writing,
-            Err(error) => return self.cannot_commit(&error.into()),
+            Err(error) => return self.cannot_commit(&Trouble::Storage(error.to_string())),
         };
         let snapshot =
             Snapshot { engine: self.engine.image(), paging: self.paging.image(), outbox: self.outbox.undelivered(), positions: Vec::new() };
@@ -124,7 +124,9 @@ impl Pipeline {
                 self.metrics.count(MetricName::ArchivedCalls, &[], batch.lines);
                 self.metrics.observe(MetricName::SnapshotSeconds, committing.started.elapsed().as_secs_f64());
                 self.metrics.set(MetricName::SnapshotTime, &[], self.now().unix() as f64);
-                self.last_commit = Some(committing.mark);
+                let mut mark = committing.mark;
+                mark.manifest.tidy();
+                self.last_commit = Some(mark);
                 true
             }
             Err(trouble) => {
@@ -182,21 +184,21 @@ impl Pipeline {
     }
 }
 
-async fn write(writing: Writing, snapshot: Snapshot, manifest: Manifest, batch: Batch, archiver: Option<Archiver>) -> Written {
+async fn write(writing: KeeperWriting, snapshot: Snapshot, manifest: Manifest, batch: Batch, archiver: Option<Archiver>) -> Written {
     let result = async {
         if let Some(archiver) = archiver.filter(|_| !batch.is_empty()) {
             archive(&writing, &archiver, &batch).await?;
         }
-        Ok(writing.write(snapshot, manifest).await?)
+        writing.write(snapshot, manifest).await.map_err(Trouble::Storage)
     };
     let result = result.await;
     Written { result, batch }
 }
 
 /// Writes the calls that were settled since the last commit: noted first, so that a crash leaves nothing twice.
-async fn archive(writing: &Writing, archiver: &Archiver, batch: &Batch) -> Result<(), Trouble> {
+async fn archive(writing: &KeeperWriting, archiver: &Archiver, batch: &Batch) -> Result<(), Trouble> {
     let number = writing.number();
-    writing.intend(&archiver.names(batch, number))?;
+    writing.intend(&archiver.names(batch, number)).await.map_err(Trouble::Storage)?;
     let parts = tokio::task::block_in_place(|| batch.parts());
     archiver.write(parts, number).await.map_err(Trouble::Archive)
 }

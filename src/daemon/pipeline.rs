@@ -9,6 +9,7 @@ use kinesis_lease::{Checkpoint, Delivery, Manifest, Record, ShardKey};
 use super::Outcome;
 use super::archiving::Archiver;
 use super::committing::{Committing, Mark};
+use super::keeper::Keeper;
 use super::outbox::Outbox;
 use super::showing::Shown;
 use crate::alerting::{Alert, Digest, Page, Paging, PagingImage, Silence, Status};
@@ -19,11 +20,11 @@ use crate::cloudtrail::{Decoder, Limits};
 use crate::config::Settings;
 use crate::engine::{Engine, InputId, Report};
 use crate::identity::Directory;
-use crate::observation::Observer;
+use crate::observation::{Observation, Observer};
 use crate::sigma::RuleSet;
 use crate::sns::{Published, RetryClass};
 use crate::sources::Policies;
-use crate::storage::{DeadLetter, StateFolder};
+use crate::storage::DeadLetter;
 use crate::telemetry::Metrics;
 use crate::telemetry::metric_name::MetricName;
 use crate::time::EventTime;
@@ -46,7 +47,7 @@ pub(super) struct Pipeline {
     arrived: Instant,
     /// Who is woken.
     pub(super) paging: Paging,
-    pub(super) state: StateFolder,
+    pub(super) state: Keeper,
     /// Settled calls that are not archived yet, and where they go.
     pub(super) archive: Batch,
     pub(super) archiver: Option<Archiver>,
@@ -61,6 +62,9 @@ pub(super) struct Pipeline {
     ended: Vec<(ShardKey, InputId, Instant)>,
     pub(super) last_commit: Option<Mark>,
     pub(super) committing: Option<Committing>,
+    /// Records that arrived up to then may have been acted upon by another worker.
+    pub(super) taken_at: Option<EventTime>,
+    is_repeat: bool,
     /// Wishes of people so far: what they ask for is committed at once.
     pub(super) commands: u64,
 }
@@ -75,7 +79,7 @@ impl Pipeline {
         settings: &Settings,
         engine: Engine,
         outbox: Outbox,
-        state: StateFolder,
+        state: Keeper,
         manifest: Manifest,
         clock: Clock,
         metrics: Arc<Metrics>,
@@ -102,6 +106,8 @@ impl Pipeline {
             ended: Vec::new(),
             last_commit: None,
             committing: None,
+            taken_at: None,
+            is_repeat: false,
             commands: 0,
         };
         pipeline.open_inputs();
@@ -133,6 +139,13 @@ impl Pipeline {
         });
         let marked = marked.collect();
         self.page_out(marked)
+    }
+
+    /// Takes in what every engine of a fleet is told.
+    pub(super) fn tell(&mut self, observation: Observation) -> Result<(), Failure> {
+        let mut report = Report::default();
+        self.engine.tell(observation, &mut report);
+        self.take(report)
     }
 
     /// Takes one delivery in.
@@ -236,6 +249,7 @@ impl Pipeline {
     fn record(&mut self, shard: &ShardKey, input: InputId, record: &Record, report: &mut Report) -> Result<(), Failure> {
         let now = self.clock.now();
         let arrival = record.arrival_ms.map_or(now.0, |ms| EventTime::from_unix(ms.div_euclid(1_000)));
+        self.is_repeat = self.taken_at.is_some_and(|taken| arrival <= taken);
         let (mut first, mut errors) = (None, 0u64);
         let (engine, observer, metrics, evidence) = (&mut self.engine, &mut self.observer, &self.metrics, &mut self.evidence);
         let outcome = self.decoder.decode(&record.data, &mut |item| match item {
@@ -302,7 +316,8 @@ impl Pipeline {
         }
         let (now, mut pages) = (self.clock.now().0, Vec::new());
         let mut for_people = Vec::new();
-        for alert in alerts.into_iter().filter(|alert| self.outbox.is_sent(alert)) {
+        for mut alert in alerts.into_iter().filter(|alert| self.outbox.is_sent(alert)) {
+            alert.possible_duplicate |= self.is_repeat;
             if self.outbox.has_takers(&alert, false) {
                 pages.push(Page::Record(Box::new(alert.clone())));
             }

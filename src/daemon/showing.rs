@@ -54,6 +54,15 @@ impl Shown {
 impl Pipeline {
     /// Brings page and gauges up to date.
     pub(super) fn show(&mut self, web: &Web) -> Result<(), Failure> {
+        let view = self.view()?;
+        self.metrics.gauges(&view.gauges, view.outbox);
+        self.metrics.paging(view.silences.len(), self.paging.held());
+        web.publish(view);
+        Ok(())
+    }
+
+    /// What there is to show, after a look at what time alone changes.
+    pub(super) fn view(&mut self) -> Result<View, Failure> {
         self.close_ended()?;
         let (now, mut pages) = (self.now(), Vec::new());
         self.paging.handle_time(now, &mut pages);
@@ -62,9 +71,7 @@ impl Pipeline {
         let gauges = self.engine.gauges();
         let silences = self.paging.silences();
         self.shown.update(&self.engine, self.outcome.counts.events, moment());
-        self.metrics.gauges(&gauges, self.outbox.len());
-        self.metrics.paging(silences.len(), self.paging.held());
-        web.publish(View {
+        Ok(View {
             alerts: Arc::clone(&self.shown.alerts),
             acknowledged: Arc::clone(&self.shown.acknowledged),
             shards: self.shards.iter().map(|(shard, (_, behind))| (shard.to_string(), *behind)).collect(),
@@ -83,8 +90,7 @@ impl Pipeline {
             is_ready: !self.shards.is_empty(),
             troubles: self.troubles.keys().cloned().collect(),
             policy: Arc::clone(self.engine.policy()),
-        });
-        Ok(())
+        })
     }
 
     /// Notes a trouble for the page; `true` where it was not known.

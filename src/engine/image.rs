@@ -22,19 +22,19 @@ use crate::stats::dedup::DedupImage;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EngineImage {
     inputs: Inputs,
-    dedup: DedupImage,
-    pairs: PairsImage,
-    held: Held,
-    joining: JoiningImage,
+    pub(super) dedup: DedupImage,
+    pub(super) pairs: PairsImage,
+    pub(super) held: Held,
+    pub(super) joining: JoiningImage,
     /// Latest calls of people; who made them is worked out again.
-    recent: Vec<Call>,
-    departments: DepartmentUses,
+    pub(super) recent: Vec<Call>,
+    pub(super) departments: DepartmentUses,
     verdicts: VerdictShare,
-    workers: WorkersImage,
+    pub(super) workers: WorkersImage,
     baselines: BaselinesImage,
     rules: RulesImage,
-    closed_day: i64,
-    alerting: AlertingImage,
+    pub(super) closed_day: i64,
+    pub(super) alerting: AlertingImage,
 }
 
 impl Engine {

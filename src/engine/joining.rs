@@ -243,6 +243,17 @@ impl Joining {
         }
     }
 
+    /// Knows what another knew, too.
+    pub fn absorb(&mut self, image: JoiningImage) {
+        self.grants.restore(image.grants);
+        self.given_up.extend(image.given_up);
+        let mut links = self.resolver.links().clone();
+        links.absorb(image.links);
+        self.resolver.restore_links(links);
+        self.removals.absorb(image.removals);
+        self.forget_known();
+    }
+
     /// Takes over what a snapshot kept. Who was in the directory then and is not now has left, at `watermark`.
     pub fn restore(&mut self, image: JoiningImage, watermark: EventTime) {
         self.grants.restore(image.grants);

@@ -7,6 +7,7 @@ use crate::detect::DetectorSettings;
 use crate::identity::{Directory, IdentitySettings};
 use crate::policy::PolicyBook;
 use crate::sigma::{RuleFacts, RuleSet};
+use crate::state::Counters;
 use crate::time::{HOUR, MINUTE};
 
 /// Settings of an engine. Times in seconds of event time.
@@ -46,6 +47,8 @@ pub struct EngineSettings {
     pub keep_calls: bool,
     /// Whether every settled model call is put into the report's archive.
     pub archives: bool,
+    /// What the engines of one process count together; each has its own where there is nothing.
+    pub counters: Option<Arc<Counters>>,
     /// Settings of the detectors.
     pub detectors: DetectorSettings,
     /// Life cycle of alerts.
@@ -76,6 +79,7 @@ impl Default for EngineSettings {
             unknown_share_max: 0.2,
             keep_calls: false,
             archives: false,
+            counters: None,
             detectors: DetectorSettings::default(),
             alerts: AlertSettings::default(),
             rules: Arc::default(),

@@ -93,6 +93,33 @@ impl Held {
         Some(held)
     }
 
+    /// Leaves out what `is_mine` does not hold for.
+    pub fn narrow(&mut self, is_mine: impl Fn(&Call) -> bool) {
+        let all = std::mem::take(self);
+        all.into_iter().filter(|(_, held)| is_mine(&held.call)).for_each(|(key, held)| self.put(key, held));
+    }
+
+    /// Holds what another holds, too.
+    pub fn absorb(&mut self, other: Self) {
+        other.into_iter().for_each(|(key, held)| self.put(key, held));
+    }
+
+    fn put(&mut self, key: Arc<str>, held: HeldCall) {
+        self.twins += usize::from(key.starts_with("twin:"));
+        self.push(key, held);
+    }
+
+    /// Everything that waits, with what it waits for, in the order in which it came.
+    fn into_iter(self) -> impl Iterator<Item = (Arc<str>, HeldCall)> {
+        let mut all: Vec<(u64, Arc<str>, HeldCall)> = self
+            .by_key
+            .into_iter()
+            .flat_map(|(key, calls)| calls.into_iter().map(move |(order, held)| (order, Arc::clone(&key), held)))
+            .collect();
+        all.sort_by_key(|(order, ..)| *order);
+        all.into_iter().map(|(_, key, held)| (key, held))
+    }
+
     /// How many calls wait.
     pub fn len(&self) -> usize {
         self.deadlines.len()

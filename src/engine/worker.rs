@@ -150,6 +150,11 @@ impl Worker {
         self.actors.get(key)
     }
 
+    /// Forgets an actor.
+    pub fn forget(&mut self, key: &ActorKey) {
+        self.actors.remove(key);
+    }
+
     /// What an actor does today is how things are from now on.
     pub fn acknowledge(&mut self, key: &ActorKey) {
         if let Some(actor) = self.actors.get_mut(key) {

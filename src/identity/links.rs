@@ -62,6 +62,14 @@ impl Links {
         }
     }
 
+    /// Learns what another knows.
+    pub fn absorb(&mut self, other: Self) {
+        let LinksImage(links) = other.into();
+        for (identity, other) in links {
+            self.learn(&identity, &other);
+        }
+    }
+
     /// Another id of whoever has `identity`.
     pub fn other_id(&self, identity: &str) -> Option<&Arc<str>> {
         self.by_identity.get(identity)

@@ -81,6 +81,25 @@ impl DepartmentUses {
         uses.filter(|(_, known)| known.days >= days).map(|(department, _)| Arc::clone(department)).collect()
     }
 
+    /// Knows what another knows, too: the earlier first use, and the more days.
+    pub fn absorb(&mut self, other: Self) {
+        for (model, uses) in other.by_model {
+            for (department, theirs) in uses {
+                if !self.by_model.get(&model).is_some_and(|ours| ours.contains_key(&department)) {
+                    if self.pairs >= PAIRS_MAX {
+                        continue;
+                    }
+                    self.pairs += 1;
+                }
+                let ours = self.by_model.entry(Arc::clone(&model)).or_default().entry(department).or_insert_with(|| theirs.clone());
+                ours.absorb(theirs);
+            }
+        }
+        for (department, theirs) in other.active {
+            self.active.entry(department).or_insert_with(|| theirs.clone()).absorb(theirs);
+        }
+    }
+
     /// Closes all days up to `day`.
     pub fn close(&mut self, day: i64) {
         for known in self.by_model.values_mut().flat_map(BTreeMap::values_mut).chain(self.active.values_mut()) {
@@ -94,6 +113,15 @@ impl DepartmentUses {
 impl Use {
     fn new(time: EventTime) -> Self {
         Self { first: time, last_day: i64::MIN, days: 0, open_days: Vec::new() }
+    }
+
+    fn absorb(&mut self, other: Self) {
+        self.first = self.first.min(other.first);
+        self.last_day = self.last_day.max(other.last_day);
+        self.days = self.days.max(other.days);
+        self.open_days.extend(other.open_days);
+        self.open_days.sort_unstable();
+        self.open_days.dedup();
     }
 }
 

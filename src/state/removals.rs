@@ -64,6 +64,21 @@ impl Removals {
         }
     }
 
+    /// Knows what another knows, too.
+    pub fn absorb(&mut self, other: Self) {
+        for (id, entries) in other.by_id {
+            for entry in entries {
+                let is_known = self.by_id.get(&id).is_some_and(|known| known.contains(&entry));
+                if !is_known {
+                    self.add(id, entry);
+                }
+            }
+        }
+        for (name, ids) in other.roll {
+            self.roll.entry(name).or_insert(ids);
+        }
+    }
+
     /// Compares a new directory with the one before it: an id that is nowhere in it has left, one that is there again has
     /// returned. Somebody whose name was changed keeps the other ids.
     ///

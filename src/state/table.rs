@@ -180,6 +180,11 @@ impl<K: Eq + Hash + Clone, V: Stamped + Clone> Probation<K, V> {
         self.settled.get(key).map(|value| (value, true)).or_else(|| self.newcomers.get(key).map(|value| (value, false)))
     }
 
+    /// Takes `key` out.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        self.settled.remove(key).or_else(|| self.newcomers.remove(key))
+    }
+
     /// Puts back a value that a snapshot kept.
     pub fn restore(&mut self, key: &K, value: V, settled: bool) {
         let table = if settled { &mut self.settled } else { &mut self.newcomers };

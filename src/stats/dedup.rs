@@ -129,6 +129,13 @@ impl Dedup {
         table
     }
 
+    /// Remembers what another table does, too.
+    pub fn absorb(&mut self, image: &DedupImage) {
+        image.fingerprints.in_order().iter().for_each(|fingerprint| {
+            self.insert(*fingerprint);
+        });
+    }
+
     fn index(&self, fingerprint: u64) -> usize {
         // The high bits: the low ones are used by nobody else, but a multiply spreads ids that are no hashes, too.
         (fingerprint.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & (self.buckets - 1)

@@ -1,0 +1,250 @@
+//! The state of one shard: snapshots as objects, and the one that counts is named by the lease, in the same conditional
+//! write that moves its checkpoint.
+//!
+//! | object | holds |
+//! |---|---|
+//! | `PREFIX/STREAM/SHARD/TIME-NONCE.snapshot` | the state as of one checkpoint, and that checkpoint; the last three are kept |
+//! | `PREFIX/STREAM/SHARD/archive-pending` | objects of the archive that are being written for the snapshot that it names |
+//! | `PREFIX/STREAM/SHARD/dead-letters/TIME-NONCE.ndjson` | records and messages that could not be processed |
+//!
+//! A snapshot that no lease names is an orphan of a crash, or of a worker whose lease went to another while it wrote: it is
+//! removed when it is old.
+
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use kinesis_lease::leasing::{DynamoTable, LeaseToken};
+use kinesis_lease::{Checkpoint, Manifest, ShardKey};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode};
+
+use crate::snapshot::{self, Snapshot, SnapshotError};
+use crate::storage::DeadLetter;
+
+/// Snapshots of a shard that are kept, the newest included.
+const SNAPSHOTS_KEPT: usize = 3;
+/// Letters that wait for the next snapshot; further ones are only counted.
+const LETTER_BYTES_MAX: usize = 32 << 20;
+const ENDING: &str = ".snapshot";
+
+/// The token of a shard's lease.
+pub(in crate::daemon) type Token = LeaseToken<DynamoTable>;
+
+/// Where the shards of a fleet keep their state.
+#[derive(Clone, Debug)]
+pub(in crate::daemon) struct Shelf {
+    store: Arc<dyn ObjectStore>,
+    prefix: String,
+}
+
+/// What a shard goes on from.
+#[derive(Debug, Default)]
+pub(in crate::daemon) struct Taken {
+    /// States: its own, or those of the shards that it was split or merged from.
+    pub(in crate::daemon) snapshots: Vec<Snapshot>,
+    /// The state that its lease names cannot be read: the lease goes back to this one first.
+    pub(in crate::daemon) fallback: Option<(Checkpoint, Option<Arc<str>>)>,
+    /// What was damaged or gone.
+    pub(in crate::daemon) losses: Vec<String>,
+}
+
+impl Shelf {
+    pub(in crate::daemon) fn new(store: Arc<dyn ObjectStore>, prefix: String) -> Self {
+        Self { store, prefix }
+    }
+
+    fn folder(&self, shard: &ShardKey) -> String {
+        let slash = if self.prefix.is_empty() { "" } else { "/" };
+        format!("{}{slash}{}/{}", self.prefix, shard.stream, shard.shard)
+    }
+
+    /// Reads what a lease that was just taken goes on from.
+    ///
+    /// # Errors
+    /// The place does not answer, or holds a snapshot of a newer version.
+    pub(in crate::daemon) async fn read(&self, shard: &ShardKey, token: &Token) -> Result<Taken, String> {
+        let own = token.taken().snapshot_ref.clone();
+        let named: Vec<Arc<str>> = match own {
+            Some(own) => vec![own],
+            None if token.opening().has_progressed() => Vec::new(),
+            None => token.parents().iter().filter_map(|parent| parent.snapshot_ref.clone()).collect(),
+        };
+        let mut taken = Taken::default();
+        for name in named {
+            match self.get(&name).await {
+                Ok(snapshot) => taken.snapshots.push(snapshot),
+                Err(Unread::Place(why)) => return Err(why),
+                Err(Unread::Snapshot(error @ SnapshotError::Version { .. })) => return Err(format!("{name}: {error}")),
+                Err(Unread::Snapshot(error)) => {
+                    taken.losses.push(format!("{name}: {error}"));
+                    if token.taken().snapshot_ref.is_some() {
+                        taken.fallback = Some(self.fall_back(shard, &name, &mut taken.losses).await?);
+                    }
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// The newest whole snapshot of a shard but `damaged`, with its checkpoint; else its oldest record.
+    async fn fall_back(&self, shard: &ShardKey, damaged: &str, losses: &mut Vec<String>) -> Result<(Checkpoint, Option<Arc<str>>), String> {
+        let mut names = self.list(shard).await?;
+        names.retain(|name| name != damaged);
+        for name in names.into_iter().rev() {
+            let Ok(snapshot) = self.get(&name).await else { continue };
+            let own = Manifest::from_bytes(&snapshot.positions, FilePath::new(&name));
+            let checkpoint = own.ok().and_then(|own| own.checkpoints.get(shard).map(|lease| lease.checkpoint.clone()));
+            if let Some(checkpoint) = checkpoint {
+                losses.push(format!("{shard}: going on from {name}: what came after it is read again"));
+                return Ok((checkpoint, Some(name.into())));
+            }
+        }
+        losses.push(format!("{shard}: no state is left: everything that it still has is read again, and baselines are learned anew"));
+        Ok((Checkpoint::TrimHorizon, None))
+    }
+
+    /// Removes objects of the archive that were written for a snapshot that never came. `remove` removes them.
+    pub(in crate::daemon) async fn pending(&self, shard: &ShardKey, token: &Token) -> Result<Vec<String>, String> {
+        let path = path(&format!("{}/archive-pending", self.folder(shard)))?;
+        let bytes = match self.store.get(&path).await {
+            Ok(found) => found.bytes().await.map_err(|error| error.to_string())?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(error.to_string()),
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        let mut lines = text.lines();
+        let is_committed = lines.next() == token.taken().snapshot_ref.as_deref();
+        Ok(if is_committed { Vec::new() } else { lines.map(str::to_owned).collect() })
+    }
+
+    async fn get(&self, name: &str) -> Result<Snapshot, Unread> {
+        let place = |error: object_store::Error| Unread::Place(format!("{name}: {error}"));
+        let found = match self.store.get(&path(name).map_err(Unread::Place)?).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Err(Unread::Snapshot(SnapshotError::Missing)),
+            Err(error) => return Err(place(error)),
+        };
+        let bytes = found.bytes().await.map_err(place)?;
+        let decoded = tokio::task::spawn_blocking(move || snapshot::decode(&bytes)).await;
+        decoded.map_err(|error| Unread::Place(error.to_string()))?.map_err(Unread::Snapshot)
+    }
+
+    /// Names of a shard's snapshots, oldest first.
+    async fn list(&self, shard: &ShardKey) -> Result<Vec<String>, String> {
+        let folder = path(&self.folder(shard))?;
+        let listed: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(|error| error.to_string())?;
+        let mut names: Vec<String> =
+            listed.into_iter().map(|object| object.location.to_string()).filter(|name| name.ends_with(ENDING)).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    async fn put(&self, name: &str, bytes: Vec<u8>, mode: PutMode) -> Result<(), String> {
+        let written = self.store.put_opts(&path(name)?, bytes.into(), mode.into()).await;
+        written.map(drop).map_err(|error| format!("{name}: {error}"))
+    }
+}
+
+enum Unread {
+    Place(String),
+    Snapshot(SnapshotError),
+}
+
+fn path(name: &str) -> Result<Path, String> {
+    Path::parse(name).map_err(|error| format!("{name}: {error}"))
+}
+
+/// Keeps the state of a shard as long as its lease is held.
+#[derive(Debug)]
+pub(in crate::daemon) struct ShardKeeper {
+    shelf: Shelf,
+    shard: ShardKey,
+    token: Token,
+    letters: Vec<u8>,
+    lost_letters: bool,
+    now_ms: fn() -> i64,
+}
+
+/// A snapshot of a shard that is being written.
+#[derive(Debug)]
+pub(in crate::daemon) struct ShardWriting {
+    shelf: Shelf,
+    shard: ShardKey,
+    token: Token,
+    name: String,
+    nonce: u64,
+    letters: Vec<u8>,
+}
+
+impl ShardKeeper {
+    /// `now_ms` gives the time that names are in order by.
+    pub(in crate::daemon) fn new(shelf: Shelf, shard: ShardKey, token: Token, now_ms: fn() -> i64) -> Self {
+        Self { shelf, shard, token, letters: Vec::new(), lost_letters: false, now_ms }
+    }
+
+    pub(in crate::daemon) fn begin(&mut self) -> ShardWriting {
+        let nonce = fastrand::u64(..);
+        // Two workers may write at once, one of them in vain: the names differ.
+        let name = format!("{}/{:015}-{nonce:016x}{ENDING}", self.shelf.folder(&self.shard), (self.now_ms)());
+        let (shelf, shard, token) = (self.shelf.clone(), self.shard.clone(), self.token.clone());
+        ShardWriting { shelf, shard, token, name, nonce, letters: self.letters.clone() }
+    }
+
+    pub(in crate::daemon) fn committed(&mut self, writing: &ShardWriting) {
+        self.letters.drain(..writing.letters.len());
+    }
+
+    pub(in crate::daemon) fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> bool {
+        let mut line = serde_json::to_vec(letter).unwrap_or_default();
+        line.push(b'\n');
+        let has_room = self.letters.len() + line.len() <= LETTER_BYTES_MAX;
+        if has_room {
+            self.letters.extend(line);
+        }
+        self.lost_letters |= !has_room;
+        has_room
+    }
+}
+
+impl ShardWriting {
+    pub(in crate::daemon) const fn number(&self) -> u64 {
+        self.nonce
+    }
+
+    pub(in crate::daemon) async fn intend(&self, objects: &[String]) -> Result<(), String> {
+        let text = format!("{}\n{}", self.name, objects.join("\n"));
+        self.shelf.put(&format!("{}/archive-pending", self.shelf.folder(&self.shard)), text.into_bytes(), PutMode::Overwrite).await
+    }
+
+    /// Letters, then the state, then checkpoint and name in one conditional write.
+    pub(in crate::daemon) async fn write(self, mut snapshot: Snapshot, manifest: Manifest) -> Result<Self, String> {
+        let Some(lease) = manifest.checkpoints.get(&self.shard) else { return Err(format!("{} has no lease", self.shard)) };
+        let to = lease.checkpoint.clone();
+        snapshot.positions = manifest.to_bytes();
+        let encoded = tokio::task::spawn_blocking(move || snapshot::encode(&snapshot)).await;
+        let bytes = encoded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        if !self.letters.is_empty() {
+            let name = format!("{}/dead-letters/{:016x}.ndjson", self.shelf.folder(&self.shard), self.nonce);
+            self.shelf.put(&name, self.letters.clone(), PutMode::Overwrite).await?;
+        }
+        // A lost reply may have written it: the name is this snapshot's alone.
+        self.shelf.put(&self.name, bytes, PutMode::Overwrite).await?;
+        self.token.checkpoint(to, Some(self.name.as_str().into())).await.map_err(|error| error.to_string())?;
+        self.remove_old().await;
+        Ok(self)
+    }
+
+    /// Removes what nothing would look at any more. Failing to is no harm: the next one tries again.
+    async fn remove_old(&self) {
+        let Ok(mut names) = self.shelf.list(&self.shard).await else { return };
+        names.truncate(names.len().saturating_sub(SNAPSHOTS_KEPT));
+        for name in names.iter().filter(|name| **name != self.name) {
+            if let Ok(path) = path(name)
+                && let Err(error) = self.shelf.store.delete(&path).await
+            {
+                tracing::debug!(name, %error, "an old snapshot stays for now");
+            }
+        }
+    }
+}

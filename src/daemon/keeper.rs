@@ -1,0 +1,89 @@
+//! Who keeps a pipeline's state: the folder of a single machine, or the lease of one shard with objects beside it.
+
+use kinesis_lease::Manifest;
+
+use super::fleet::store::{ShardKeeper, ShardWriting};
+use crate::alerting::Alert;
+use crate::snapshot::Snapshot;
+use crate::storage::{DeadLetter, StateFolder, StorageError, Writing};
+
+/// Keeps state.
+#[derive(Debug)]
+pub(super) enum Keeper {
+    /// In a folder.
+    Folder(StateFolder),
+    /// Of one shard, with its lease.
+    Shard(Box<ShardKeeper>),
+}
+
+/// A snapshot that is being written.
+#[derive(Debug)]
+pub(super) enum KeeperWriting {
+    /// Into a folder.
+    Folder(Writing),
+    /// Of one shard.
+    Shard(Box<ShardWriting>),
+}
+
+impl Keeper {
+    /// Begins the next snapshot.
+    pub(super) fn begin(&mut self) -> Result<KeeperWriting, StorageError> {
+        match self {
+            Self::Folder(folder) => folder.begin().map(KeeperWriting::Folder),
+            Self::Shard(shard) => Ok(KeeperWriting::Shard(Box::new(shard.begin()))),
+        }
+    }
+
+    /// The snapshot that was begun is written.
+    pub(super) fn committed(&mut self, writing: &KeeperWriting) {
+        match (self, writing) {
+            (Self::Folder(folder), KeeperWriting::Folder(writing)) => folder.committed(writing),
+            (Self::Shard(shard), KeeperWriting::Shard(writing)) => shard.committed(writing),
+            // Each begins its own.
+            (Self::Folder(_), KeeperWriting::Shard(_)) | (Self::Shard(_), KeeperWriting::Folder(_)) => {}
+        }
+    }
+
+    /// Notes that alerts are about to be published. A shard needs no note: what is read again decides the same, and says
+    /// that it may have been sent.
+    pub(super) fn journal<'a>(&mut self, alerts: impl Iterator<Item = &'a Alert>) -> Result<(), StorageError> {
+        match self {
+            Self::Folder(folder) => folder.journal(alerts),
+            Self::Shard(_) => Ok(()),
+        }
+    }
+
+    /// Keeps something that could not be processed. `false` where there is no room.
+    pub(super) fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<bool, StorageError> {
+        match self {
+            Self::Folder(folder) => folder.dead_letter(letter),
+            Self::Shard(shard) => Ok(shard.dead_letter(letter)),
+        }
+    }
+}
+
+impl KeeperWriting {
+    /// What the objects of an archive are numbered by.
+    pub(super) const fn number(&self) -> u64 {
+        match self {
+            Self::Folder(writing) => writing.number(),
+            Self::Shard(writing) => writing.number(),
+        }
+    }
+
+    /// Notes the objects that are about to be written for this snapshot, durably.
+    pub(super) async fn intend(&self, objects: &[String]) -> Result<(), String> {
+        match self {
+            Self::Folder(writing) => writing.intend(objects).map_err(|error| error.to_string()),
+            Self::Shard(writing) => writing.intend(objects).await,
+        }
+    }
+
+    /// Writes the state and then the positions that belong to it.
+    pub(super) async fn write(self, snapshot: Snapshot, manifest: Manifest) -> Result<Self, String> {
+        match self {
+            Self::Folder(writing) => writing.write(snapshot, manifest).await.map(Self::Folder).map_err(|error| error.to_string()),
+            Self::Shard(writing) => writing.write(snapshot, manifest).await.map(|written| Self::Shard(Box::new(written))),
+        }
+    }
+}
