@@ -184,10 +184,10 @@ impl Pipeline {
     }
 }
 
-async fn write(writing: KeeperWriting, snapshot: Snapshot, manifest: Manifest, batch: Batch, archiver: Option<Archiver>) -> Written {
+async fn write(mut writing: KeeperWriting, snapshot: Snapshot, manifest: Manifest, batch: Batch, archiver: Option<Archiver>) -> Written {
     let result = async {
         if let Some(archiver) = archiver.filter(|_| !batch.is_empty()) {
-            archive(&writing, &archiver, &batch).await?;
+            archive(&mut writing, &archiver, &batch).await?;
         }
         writing.write(snapshot, manifest).await.map_err(Trouble::Storage)
     };
@@ -196,7 +196,7 @@ async fn write(writing: KeeperWriting, snapshot: Snapshot, manifest: Manifest, b
 }
 
 /// Writes the calls that were settled since the last commit: noted first, so that a crash leaves nothing twice.
-async fn archive(writing: &KeeperWriting, archiver: &Archiver, batch: &Batch) -> Result<(), Trouble> {
+async fn archive(writing: &mut KeeperWriting, archiver: &Archiver, batch: &Batch) -> Result<(), Trouble> {
     let number = writing.number();
     writing.intend(&archiver.names(batch, number)).await.map_err(Trouble::Storage)?;
     let parts = tokio::task::block_in_place(|| batch.parts());

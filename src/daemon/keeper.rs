@@ -72,7 +72,7 @@ impl KeeperWriting {
     }
 
     /// Notes the objects that are about to be written for this snapshot, durably.
-    pub(super) async fn intend(&self, objects: &[String]) -> Result<(), String> {
+    pub(super) async fn intend(&mut self, objects: &[String]) -> Result<(), String> {
         match self {
             Self::Folder(writing) => writing.intend(objects).map_err(|error| error.to_string()),
             Self::Shard(writing) => writing.intend(objects).await,

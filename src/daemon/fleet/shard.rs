@@ -11,9 +11,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Base;
 use super::identity::Follower;
-use super::store::{ShardKeeper, Taken, Token};
+use super::store::{Pending, ShardKeeper, Taken, Token};
 use crate::alerting::{Page, PagingImage};
-use crate::cli::Failure;
+use crate::cli::{Exit, Failure};
 use crate::daemon::keeper::Keeper;
 use crate::daemon::outbox::Outbox;
 use crate::daemon::pipeline::Pipeline;
@@ -83,7 +83,7 @@ pub(super) async fn run(
 impl Shard {
     /// Reads the state and makes a pipeline of it. Nothing where the lease has to be read from elsewhere first.
     async fn open(base: Arc<Base>, key: ShardKey, token: Token) -> Result<Option<Self>, Failure> {
-        let Some((taken, in_vain)) = read(&base, &key, &token).await else { return Ok(None) };
+        let Some((taken, pending)) = read(&base, &key, &token).await else { return Ok(None) };
         taken.losses.iter().for_each(|loss| tracing::error!(shard = %key, loss, "state was lost"));
         for loss in &taken.losses {
             base.board.trouble(loss.clone(), base.now());
@@ -96,11 +96,11 @@ impl Shard {
             return Ok(None);
         }
         let archiver = base.archiver(&key)?;
-        if let Some(archiver) = &archiver
-            && let Err(why) = archiver.remove(&in_vain).await
-        {
-            base.board.trouble(format!("[archive] {why}"), base.now());
-            tracing::warn!(why, "objects of the archive that were written in vain stay: their calls are there twice");
+        if let Some(archiver) = &archiver {
+            let cannot =
+                |why: String| Failure::new(Exit::Unavailable, format_args!("[archive] what was written in vain cannot be removed: {why}"));
+            archiver.remove(&pending.objects).await.map_err(cannot)?;
+            base.shelf.forget(&pending).await.map_err(cannot)?;
         }
         let is_takeover = token.taken().snapshot_ref.is_some() || !taken.snapshots.is_empty();
         let (engine, paging, pages) = inherited(&base, &token, taken.snapshots);
@@ -209,7 +209,7 @@ impl Shard {
 }
 
 /// Reads until the place answers or the lease is over.
-async fn read(base: &Base, key: &ShardKey, token: &Token) -> Option<(Taken, Vec<String>)> {
+async fn read(base: &Base, key: &ShardKey, token: &Token) -> Option<(Taken, Pending)> {
     loop {
         let read = async { Ok::<_, String>((base.shelf.read(key, token).await?, base.shelf.pending(key, token).await?)) };
         let why = match read.await {

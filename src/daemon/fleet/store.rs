@@ -4,7 +4,7 @@
 //! | object | holds |
 //! |---|---|
 //! | `PREFIX/STREAM/SHARD/TIME-NONCE.snapshot` | the state as of one checkpoint, and that checkpoint; the last three are kept |
-//! | `PREFIX/STREAM/SHARD/archive-pending` | objects of the archive that are being written for the snapshot that it names |
+//! | `PREFIX/STREAM/SHARD/archive-pending/NONCE` | objects of the archive that are being written for the snapshot that it names; gone when that one counts |
 //! | `PREFIX/STREAM/SHARD/dead-letters/TIME-NONCE.ndjson` | records and messages that could not be processed |
 //!
 //! A snapshot that no lease names is an orphan of a crash, or of a worker whose lease went to another while it wrote: it is
@@ -27,6 +27,7 @@ const SNAPSHOTS_KEPT: usize = 3;
 /// Letters that wait for the next snapshot; further ones are only counted.
 const LETTER_BYTES_MAX: usize = 32 << 20;
 const ENDING: &str = ".snapshot";
+const PENDING: &str = "archive-pending";
 
 /// The token of a shard's lease.
 pub(in crate::daemon) type Token = LeaseToken<DynamoTable>;
@@ -36,6 +37,14 @@ pub(in crate::daemon) type Token = LeaseToken<DynamoTable>;
 pub(in crate::daemon) struct Shelf {
     store: Arc<dyn ObjectStore>,
     prefix: String,
+}
+
+/// What a former worker wrote in vain.
+#[derive(Debug, Default)]
+pub(in crate::daemon) struct Pending {
+    /// Objects of the archive.
+    pub(in crate::daemon) objects: Vec<String>,
+    notes: Vec<String>,
 }
 
 /// What a shard goes on from.
@@ -104,18 +113,43 @@ impl Shelf {
         Ok((Checkpoint::TrimHorizon, None))
     }
 
-    /// Removes objects of the archive that were written for a snapshot that never came. `remove` removes them.
-    pub(in crate::daemon) async fn pending(&self, shard: &ShardKey, token: &Token) -> Result<Vec<String>, String> {
-        let path = path(&format!("{}/archive-pending", self.folder(shard)))?;
-        let bytes = match self.store.get(&path).await {
-            Ok(found) => found.bytes().await.map_err(|error| error.to_string())?,
-            Err(object_store::Error::NotFound { .. }) => return Ok(Vec::new()),
-            Err(error) => return Err(error.to_string()),
-        };
-        let text = String::from_utf8_lossy(&bytes);
-        let mut lines = text.lines();
-        let is_committed = lines.next() == token.taken().snapshot_ref.as_deref();
-        Ok(if is_committed { Vec::new() } else { lines.map(str::to_owned).collect() })
+    /// Objects of the archive that were written for snapshots that never came. Notes of those that came are removed; the
+    /// others go with [`Shelf::forget`] when their objects are gone.
+    pub(in crate::daemon) async fn pending(&self, shard: &ShardKey, token: &Token) -> Result<Pending, String> {
+        let folder = path(&format!("{}/{PENDING}", self.folder(shard)))?;
+        let listed: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(|error| error.to_string())?;
+        let mut pending = Pending::default();
+        for object in listed {
+            let bytes = match self.store.get(&object.location).await {
+                Ok(found) => found.bytes().await.map_err(|error| error.to_string())?,
+                Err(object_store::Error::NotFound { .. }) => continue,
+                Err(error) => return Err(error.to_string()),
+            };
+            let text = String::from_utf8_lossy(&bytes);
+            let mut lines = text.lines();
+            if lines.next() == token.taken().snapshot_ref.as_deref() {
+                self.delete(object.location.as_ref()).await?;
+            } else {
+                pending.objects.extend(lines.map(str::to_owned));
+                pending.notes.push(object.location.to_string());
+            }
+        }
+        Ok(pending)
+    }
+
+    /// Forgets notes whose objects are gone.
+    pub(in crate::daemon) async fn forget(&self, pending: &Pending) -> Result<(), String> {
+        for note in &pending.notes {
+            self.delete(note).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), String> {
+        match self.store.delete(&path(name)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(format!("{name}: {error}")),
+        }
     }
 
     async fn get(&self, name: &str) -> Result<Snapshot, Unread> {
@@ -162,7 +196,8 @@ pub(in crate::daemon) struct ShardKeeper {
     shard: ShardKey,
     token: Token,
     letters: Vec<u8>,
-    lost_letters: bool,
+    /// The note of a snapshot that counts, which could not be removed: it must be before the next one counts.
+    leftover: Option<String>,
     now_ms: fn() -> i64,
 }
 
@@ -175,12 +210,15 @@ pub(in crate::daemon) struct ShardWriting {
     name: String,
     nonce: u64,
     letters: Vec<u8>,
+    leftover: Option<String>,
+    /// The note that was written for this one.
+    note: Option<String>,
 }
 
 impl ShardKeeper {
     /// `now_ms` gives the time that names are in order by.
     pub(in crate::daemon) fn new(shelf: Shelf, shard: ShardKey, token: Token, now_ms: fn() -> i64) -> Self {
-        Self { shelf, shard, token, letters: Vec::new(), lost_letters: false, now_ms }
+        Self { shelf, shard, token, letters: Vec::new(), leftover: None, now_ms }
     }
 
     pub(in crate::daemon) fn begin(&mut self) -> ShardWriting {
@@ -188,11 +226,13 @@ impl ShardKeeper {
         // Two workers may write at once, one of them in vain: the names differ.
         let name = format!("{}/{:015}-{nonce:016x}{ENDING}", self.shelf.folder(&self.shard), (self.now_ms)());
         let (shelf, shard, token) = (self.shelf.clone(), self.shard.clone(), self.token.clone());
-        ShardWriting { shelf, shard, token, name, nonce, letters: self.letters.clone() }
+        let (letters, leftover) = (self.letters.clone(), self.leftover.clone());
+        ShardWriting { shelf, shard, token, name, nonce, letters, leftover, note: None }
     }
 
     pub(in crate::daemon) fn committed(&mut self, writing: &ShardWriting) {
         self.letters.drain(..writing.letters.len());
+        self.leftover.clone_from(&writing.leftover);
     }
 
     pub(in crate::daemon) fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> bool {
@@ -202,7 +242,6 @@ impl ShardKeeper {
         if has_room {
             self.letters.extend(line);
         }
-        self.lost_letters |= !has_room;
         has_room
     }
 }
@@ -212,13 +251,16 @@ impl ShardWriting {
         self.nonce
     }
 
-    pub(in crate::daemon) async fn intend(&self, objects: &[String]) -> Result<(), String> {
+    pub(in crate::daemon) async fn intend(&mut self, objects: &[String]) -> Result<(), String> {
+        let note = format!("{}/{PENDING}/{:016x}", self.shelf.folder(&self.shard), self.nonce);
         let text = format!("{}\n{}", self.name, objects.join("\n"));
-        self.shelf.put(&format!("{}/archive-pending", self.shelf.folder(&self.shard)), text.into_bytes(), PutMode::Overwrite).await
+        self.shelf.put(&note, text.into_bytes(), PutMode::Overwrite).await?;
+        self.note = Some(note);
+        Ok(())
     }
 
     /// Letters, then the state, then checkpoint and name in one conditional write.
-    pub(in crate::daemon) async fn write(self, mut snapshot: Snapshot, manifest: Manifest) -> Result<Self, String> {
+    pub(in crate::daemon) async fn write(mut self, mut snapshot: Snapshot, manifest: Manifest) -> Result<Self, String> {
         let Some(lease) = manifest.checkpoints.get(&self.shard) else { return Err(format!("{} has no lease", self.shard)) };
         let to = lease.checkpoint.clone();
         snapshot.positions = manifest.to_bytes();
@@ -228,9 +270,16 @@ impl ShardWriting {
             let name = format!("{}/dead-letters/{:016x}.ndjson", self.shelf.folder(&self.shard), self.nonce);
             self.shelf.put(&name, self.letters.clone(), PutMode::Overwrite).await?;
         }
+        if let Some(leftover) = &self.leftover {
+            self.shelf.delete(leftover).await?;
+        }
         // A lost reply may have written it: the name is this snapshot's alone.
         self.shelf.put(&self.name, bytes, PutMode::Overwrite).await?;
         self.token.checkpoint(to, Some(self.name.as_str().into())).await.map_err(|error| error.to_string())?;
+        self.leftover = match &self.note {
+            Some(note) if self.shelf.delete(note).await.is_err() => Some(note.clone()),
+            Some(_) | None => None,
+        };
         self.remove_old().await;
         Ok(self)
     }

@@ -96,6 +96,19 @@ impl Kinesis {
         self.active(name).await;
     }
 
+    /// Merges the stream's first two open shards that lie beside each other.
+    pub async fn merge(&self, name: &str) {
+        let range = |shard: &Shard| -> [u128; 2] {
+            let range = shard.hash_key_range().expect("a range");
+            [range.starting_hash_key(), range.ending_hash_key()].map(|key| key.parse().expect("a number"))
+        };
+        let mut shards = self.open_shards(name).await;
+        shards.sort_by_key(range);
+        let request = self.client.merge_shards().stream_name(name).shard_to_merge(shards[0].shard_id());
+        request.adjacent_shard_to_merge(shards[1].shard_id()).send().await.expect("merged");
+        self.active(name).await;
+    }
+
     async fn open_shards(&self, name: &str) -> Vec<Shard> {
         let listed = self.client.list_shards().stream_name(name).send().await.expect("listed");
         let mut shards = listed.shards.unwrap_or_default();

@@ -53,6 +53,20 @@ impl Server {
         Some(Self::start(command, folder, port, "/_ministack/health").await)
     }
 
+    /// npm's dynalite 4.0.0, a DynamoDB.
+    pub async fn dynalite() -> Option<Self> {
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
+        if !tools.join("node_modules/dynalite").exists() {
+            println!("skipped: dynalite is not installed (make tools)");
+            return None;
+        }
+        let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
+        let script = format!("require('dynalite')({{ createTableMs: 20 }}).listen({port}, '127.0.0.1')");
+        let mut command = Command::new("node");
+        command.args(["-e", &script]).env("NODE_PATH", tools.join("node_modules"));
+        Some(Self::start(command, folder, port, "/").await)
+    }
+
     /// Prometheus that scrapes `target` every second.
     pub async fn prometheus(target: &str) -> Option<Self> {
         let Some(program) = installed("prometheus") else {
