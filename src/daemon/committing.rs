@@ -45,6 +45,7 @@ pub(super) struct Mark {
 #[derive(Debug)]
 pub(super) struct Committing {
     task: JoinHandle<Written>,
+    number: u64,
     mark: Mark,
     started: Instant,
 }
@@ -95,8 +96,9 @@ impl Pipeline {
         let snapshot =
             Snapshot { engine: self.engine.image(), paging: self.paging.image(), outbox: self.outbox.undelivered(), positions: Vec::new() };
         let batch = std::mem::take(&mut self.archive);
+        let number = writing.number();
         let task = tokio::spawn(write(writing, snapshot, mark.manifest.clone(), batch, self.archiver.clone()));
-        self.committing = Some(Committing { task, mark, started });
+        self.committing = Some(Committing { task, number, mark, started });
         self.metrics.observe(MetricName::SnapshotPauseSeconds, started.elapsed().as_secs_f64());
     }
 
@@ -130,6 +132,8 @@ impl Pipeline {
                 true
             }
             Err(trouble) => {
+                let objects = self.archiver.as_ref().map(|archiver| archiver.names(&batch, committing.number));
+                self.state.failed(committing.number, objects.unwrap_or_default());
                 // Its calls come before those that were settled since.
                 let since = std::mem::replace(&mut self.archive, batch);
                 self.archive.add(since);
@@ -186,10 +190,16 @@ impl Pipeline {
 
 async fn write(mut writing: KeeperWriting, snapshot: Snapshot, manifest: Manifest, batch: Batch, archiver: Option<Archiver>) -> Written {
     let result = async {
-        if let Some(archiver) = archiver.filter(|_| !batch.is_empty()) {
-            archive(&mut writing, &archiver, &batch).await?;
+        if let Some(archiver) = archiver.as_ref().filter(|_| !batch.is_empty()) {
+            archive(&mut writing, archiver, &batch).await?;
         }
-        writing.write(snapshot, manifest).await.map_err(Trouble::Storage)
+        let mut written = writing.write(snapshot, manifest).await.map_err(Trouble::Storage)?;
+        if let Some(archiver) = archiver.filter(|_| !written.in_vain().is_empty())
+            && archiver.remove(written.in_vain()).await.is_ok()
+        {
+            written.forget().await;
+        }
+        Ok(written)
     };
     let result = result.await;
     Written { result, batch }

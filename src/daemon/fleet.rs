@@ -81,7 +81,7 @@ impl Base {
 #[derive(Debug)]
 pub(super) struct Fleet {
     base: Arc<Base>,
-    shared: Vec<(mpsc::Receiver<LeasedDelivery<DynamoTable>>, LeasedConsumerHandle<DynamoTable>, Arc<str>)>,
+    shared: Vec<SharedStream>,
     commands: mpsc::Receiver<Command>,
 }
 
@@ -190,7 +190,7 @@ fn share_stream(
     table: &str,
     stream: (aws_sdk_kinesis::Client, StreamSettings),
 ) -> Result<SharedStream, Failure> {
-    let name = share.worker.clone().or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| "geophone".to_owned());
+    let name = share.worker.clone().unwrap_or_else(|| "geophone".to_owned());
     let mut worker = WorkerSettings::unique(&name);
     worker.plan.failover = Duration::from_secs(share.failover.unsigned_abs());
     worker.take_interval = worker.plan.failover;
@@ -246,7 +246,7 @@ fn tell(base: &Base, stream: &Arc<str>, event: &LeaseEvent<DynamoTable>) {
         }
         LeaseEvent::Bad(row) => (format!("{stream}: a row of the lease table is no lease"), format!("{row:?}")),
         LeaseEvent::Holes(holes) => (format!("{stream}: shards are missing in its listing"), format!("{holes:?}")),
-        _ => return,
+        LeaseEvent::Gained(_) | _ => return,
     };
     if base.board.trouble(text.clone(), base.now()) {
         tracing::warn!(why, "{text}");

@@ -44,6 +44,15 @@ impl Keeper {
         }
     }
 
+    /// The snapshot of this number could not be written, with what was to be archived for it.
+    pub(super) fn failed(&mut self, number: u64, objects: Vec<String>) {
+        match self {
+            // The next one has the same number and writes the same objects again.
+            Self::Folder(_) => {}
+            Self::Shard(shard) => shard.failed(number, objects),
+        }
+    }
+
     /// Notes that alerts are about to be published. A shard needs no note: what is read again decides the same, and says
     /// that it may have been sent.
     pub(super) fn journal<'a>(&mut self, alerts: impl Iterator<Item = &'a Alert>) -> Result<(), StorageError> {
@@ -76,6 +85,22 @@ impl KeeperWriting {
         match self {
             Self::Folder(writing) => writing.intend(objects).map_err(|error| error.to_string()),
             Self::Shard(writing) => writing.intend(objects).await,
+        }
+    }
+
+    /// Objects of the archive that are in the way now that this snapshot is written.
+    pub(super) fn in_vain(&self) -> &[String] {
+        match self {
+            Self::Folder(_) => &[],
+            Self::Shard(writing) => writing.in_vain(),
+        }
+    }
+
+    /// They are gone.
+    pub(super) async fn forget(&mut self) {
+        match self {
+            Self::Folder(_) => {}
+            Self::Shard(writing) => writing.forget().await,
         }
     }
 

@@ -127,7 +127,7 @@ impl Board {
             add(&mut all.gauges, &view.gauges);
         }
         // Each shard gives its own in this order.
-        alerts.sort_by(|a, b| (b.severity, b.last_event).cmp(&(a.severity, a.last_event)));
+        alerts.sort_by_key(|alert| std::cmp::Reverse((alert.severity, alert.last_event)));
         (all.alerts, all.acknowledged) = (Arc::new(alerts), Arc::new(acknowledged));
         all.attributed.unknown = unknown.into_iter().collect();
         all.gauges.watermark = watermark.unwrap_or_default();

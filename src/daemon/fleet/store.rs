@@ -40,7 +40,7 @@ pub(in crate::daemon) struct Shelf {
 }
 
 /// What a former worker wrote in vain.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::daemon) struct Pending {
     /// Objects of the archive.
     pub(in crate::daemon) objects: Vec<String>,
@@ -185,6 +185,10 @@ enum Unread {
     Snapshot(SnapshotError),
 }
 
+fn note(folder: &str, number: u64) -> String {
+    format!("{folder}/{PENDING}/{number:016x}")
+}
+
 fn path(name: &str) -> Result<Path, String> {
     Path::parse(name).map_err(|error| format!("{name}: {error}"))
 }
@@ -198,6 +202,8 @@ pub(in crate::daemon) struct ShardKeeper {
     letters: Vec<u8>,
     /// The note of a snapshot that counts, which could not be removed: it must be before the next one counts.
     leftover: Option<String>,
+    /// What was archived for snapshots that could not be written: it is in the next one's batch, too.
+    failed: Pending,
     now_ms: fn() -> i64,
 }
 
@@ -213,12 +219,13 @@ pub(in crate::daemon) struct ShardWriting {
     leftover: Option<String>,
     /// The note that was written for this one.
     note: Option<String>,
+    failed: Pending,
 }
 
 impl ShardKeeper {
     /// `now_ms` gives the time that names are in order by.
     pub(in crate::daemon) fn new(shelf: Shelf, shard: ShardKey, token: Token, now_ms: fn() -> i64) -> Self {
-        Self { shelf, shard, token, letters: Vec::new(), leftover: None, now_ms }
+        Self { shelf, shard, token, letters: Vec::new(), leftover: None, failed: Pending::default(), now_ms }
     }
 
     pub(in crate::daemon) fn begin(&mut self) -> ShardWriting {
@@ -227,12 +234,21 @@ impl ShardKeeper {
         let name = format!("{}/{:015}-{nonce:016x}{ENDING}", self.shelf.folder(&self.shard), (self.now_ms)());
         let (shelf, shard, token) = (self.shelf.clone(), self.shard.clone(), self.token.clone());
         let (letters, leftover) = (self.letters.clone(), self.leftover.clone());
-        ShardWriting { shelf, shard, token, name, nonce, letters, leftover, note: None }
+        ShardWriting { shelf, shard, token, name, nonce, letters, leftover, note: None, failed: self.failed.clone() }
     }
 
     pub(in crate::daemon) fn committed(&mut self, writing: &ShardWriting) {
         self.letters.drain(..writing.letters.len());
         self.leftover.clone_from(&writing.leftover);
+        self.failed = writing.failed.clone();
+    }
+
+    /// A snapshot could not be written, or nobody knows whether it was: what it archived goes when a later one counts.
+    pub(in crate::daemon) fn failed(&mut self, number: u64, objects: Vec<String>) {
+        if !objects.is_empty() {
+            self.failed.objects.extend(objects);
+            self.failed.notes.push(note(&self.shelf.folder(&self.shard), number));
+        }
     }
 
     pub(in crate::daemon) fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> bool {
@@ -252,11 +268,23 @@ impl ShardWriting {
     }
 
     pub(in crate::daemon) async fn intend(&mut self, objects: &[String]) -> Result<(), String> {
-        let note = format!("{}/{PENDING}/{:016x}", self.shelf.folder(&self.shard), self.nonce);
+        let note = note(&self.shelf.folder(&self.shard), self.nonce);
         let text = format!("{}\n{}", self.name, objects.join("\n"));
         self.shelf.put(&note, text.into_bytes(), PutMode::Overwrite).await?;
         self.note = Some(note);
         Ok(())
+    }
+
+    /// What is to be removed from the archive now that this snapshot counts.
+    pub(in crate::daemon) fn in_vain(&self) -> &[String] {
+        &self.failed.objects
+    }
+
+    /// It is removed.
+    pub(in crate::daemon) async fn forget(&mut self) {
+        if self.shelf.forget(&self.failed).await.is_ok() {
+            self.failed = Pending::default();
+        }
     }
 
     /// Letters, then the state, then checkpoint and name in one conditional write.
