@@ -38,6 +38,7 @@ use crate::web::{self, Command, Control, Web};
 
 use archiving::Archiver;
 pub use aws::Access;
+pub(crate) use aws::topics as topic_clients;
 use outbox::Outbox;
 use pipeline::Pipeline;
 use reload::Reload;

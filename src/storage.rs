@@ -21,11 +21,13 @@ use std::path::{Path, PathBuf};
 use kinesis_lease::{FolderStore, LeaseStore, Manifest, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::alerting::{Alert, Recalled};
+use crate::alerting::{Alert, Page, Recalled};
 use crate::finding::{Digest128, Fingerprint};
 use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::time::EventTime;
 
+/// What could not be processed.
+pub const DEAD_LETTERS: &str = "dead-letters.ndjson";
 /// Objects of the archive that are being written.
 const PENDING: &str = "archive-pending.txt";
 /// Snapshots that are kept, the newest included.
@@ -105,6 +107,8 @@ struct JournalLine {
 /// Something that could not be processed, for a person to look at and to replay.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeadLetter<'a> {
+    /// When it was put aside, by the daemon's clock. Lines of before 0.1 have none.
+    pub time: String,
     /// `record` or `message`.
     pub kind: &'static str,
     /// Where it came from or was going: a shard, a topic.
@@ -115,6 +119,9 @@ pub struct DeadLetter<'a> {
     pub reason: &'a str,
     /// The bytes, base64.
     pub data: String,
+    /// Of a message: what it was made of, so that it can be made again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<&'a Page>,
 }
 
 impl StateFolder {
@@ -143,11 +150,7 @@ impl StateFolder {
         let path = self.snapshot_path(generation);
         let bytes = snapshot::encode(snapshot).map_err(|source| StorageError::Snapshot { path: path.clone(), source })?;
         if let Some(letters) = &self.dead_letters {
-            letters.sync_data().map_err(|source| StorageError::Io {
-                action: "sync",
-                path: self.folder.join("dead-letters.ndjson"),
-                source,
-            })?;
+            letters.sync_data().map_err(|source| StorageError::Io { action: "sync", path: self.folder.join(DEAD_LETTERS), source })?;
         }
         write_durably(&path, &bytes)?;
         manifest.attachment = Some(format!("snapshot-{generation}.bin"));
@@ -221,7 +224,7 @@ impl StateFolder {
         line.push(b'\n');
         self.dead_letter_bytes += line.len() as u64;
         let written = file.write_all(&line);
-        written.map(|()| true).map_err(|source| StorageError::Io { action: "write", path: self.folder.join("dead-letters.ndjson"), source })
+        written.map(|()| true).map_err(|source| StorageError::Io { action: "write", path: self.folder.join(DEAD_LETTERS), source })
     }
 
     /// Whether there are snapshots after the first: a first one alone may be an orphan of a crash before its manifest.
@@ -262,7 +265,7 @@ impl StateFolder {
 
     fn open_files(&mut self) -> Result<(), StorageError> {
         self.journal = Some(self.open_append(&self.journal_path(self.generation))?);
-        let letters = self.open_append(&self.folder.join("dead-letters.ndjson"))?;
+        let letters = self.open_append(&self.folder.join(DEAD_LETTERS))?;
         self.dead_letter_bytes = letters.metadata().map_or(0, |meta| meta.len());
         self.dead_letters = Some(letters);
         self.remove_old();

@@ -18,6 +18,7 @@ mod backtest;
 mod cli;
 mod config;
 mod daemon;
+mod deadletter;
 mod hostile;
 mod joins;
 mod judging;
