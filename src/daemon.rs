@@ -137,7 +137,8 @@ impl Daemon {
         let (commands_sender, commands) = mpsc::channel(COMMANDS_MAX);
         let web =
             Arc::new(Web::new(Arc::clone(&metrics), engine.shared(), settings.links.clone(), Control { token, commands: commands_sender }));
-        let (address, server) = web::listen(&settings.listen, Arc::clone(&web)).await.map_err(|error| {
+        let door = web::Door::open(&settings, sources.as_ref()).map_err(|errors| Failure::new(Exit::Configuration, errors.join("\n")))?;
+        let (address, server) = web::listen(door, Arc::clone(&web)).await.map_err(|error| {
             Failure::new(Exit::Unavailable, format_args!("cannot listen on {}: {error}; choose another [http] listen", settings.listen))
         })?;
         tokio::spawn(server);

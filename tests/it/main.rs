@@ -19,6 +19,7 @@ mod cli;
 mod config;
 mod daemon;
 mod deadletter;
+mod doors;
 mod hostile;
 mod joins;
 mod judging;
