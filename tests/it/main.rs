@@ -41,5 +41,6 @@ mod sigma;
 mod spending;
 mod storm;
 mod supervised;
+mod threats;
 mod warming;
 mod support;
