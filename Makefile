@@ -32,9 +32,8 @@ lint: ## formatting and lints
 core-only: ## the core builds without clock, network and files
 	$(CARGO) check --lib --no-default-features --locked
 
-deny: ## licences, bans and sources, offline, where cargo-deny is installed
-	@if command -v cargo-deny >/dev/null 2>&1; then cargo deny --offline check licenses bans sources; \
-	else echo "skipped: cargo-deny is not installed (cargo install cargo-deny --locked)"; fi
+deny: $(TOOLS)/.deny ## licences, bans and sources, offline
+	PATH="$(CURDIR)/$(TOOLS)/cargo/bin:$$PATH" cargo deny --offline check licenses bans sources
 
 bench: ## criterion benches, ratios in docs/performance.md
 	$(CARGO) bench --locked --no-default-features
@@ -108,6 +107,12 @@ $(TOOLS)/.kinesis-local:
 $(TOOLS)/.dynalite:
 	mkdir -p $(TOOLS)
 	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(TOOLS) dynalite@4.0.0
+	touch $@
+
+# From source where it is not installed; that takes some minutes, once.
+$(TOOLS)/.deny:
+	mkdir -p $(TOOLS)
+	command -v cargo-deny >/dev/null || $(CARGO) install --quiet --locked --root $(TOOLS)/cargo cargo-deny@0.20.2
 	touch $@
 
 # A second opinion on IAM policies (AGPL): a process of its own in one test, never linked and never shipped.

@@ -16,7 +16,7 @@ use geophone::engine::{Engine, Report};
 use geophone::observation::Observer;
 use geophone::telemetry::Metrics;
 use geophone::time::{EventTime, Now};
-use geophone::web::{Control, View, Web, listen};
+use geophone::web::{Control, Door, View, Web, listen};
 use geophone_company::load::Load;
 use geophone_company::wire;
 use hdrhistogram::Histogram;
@@ -140,7 +140,7 @@ fn main() {
         let web = Arc::new(Web::new(metrics, engine.shared(), Links::default(), Control { token: None, commands }));
         let incident = format!("/incidents/{}", incidents[INCIDENTS / 2].incident_id);
         web.publish(view(&engine, 0));
-        let (address, server) = listen("127.0.0.1:0", Arc::clone(&web)).await.expect("a port");
+        let (address, server) = listen(Door::plain("127.0.0.1:0"), Arc::clone(&web)).await.expect("a port");
         tokio::spawn(server);
         let address = address.to_string();
         println!("\nidle");

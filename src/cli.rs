@@ -4,6 +4,7 @@ mod asking;
 pub mod audit;
 pub mod backtest;
 pub mod check;
+pub mod deadletter;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod explain;
@@ -115,6 +116,9 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// Whether a daemon on this machine reads; for health checks of containers, which have no other program
     Health(health::HealthArgs),
+    /// What the daemon put aside: records that it could not decode, messages that SNS refused
+    #[command(subcommand)]
+    Deadletter(deadletter::DeadletterCommand),
     /// Who stands behind a pseudonym, for the holder of the key
     Resolve(resolve::ResolveArgs),
     /// Work with Sigma rules
@@ -153,6 +157,7 @@ pub fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Backtest(args) => backtest::backtest(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Health(args) => health::health(&args),
+        Command::Deadletter(command) => deadletter::deadletter(&command),
         Command::Resolve(args) => resolve::resolve(&args),
         Command::Rules(command) => rules::rules(&command),
         Command::Policy(command) => policy::policy(&command),

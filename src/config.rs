@@ -6,6 +6,7 @@
 mod alerts;
 mod archive;
 mod fleet;
+pub mod http;
 mod policy;
 mod reader;
 mod stream;
@@ -28,6 +29,7 @@ use crate::time::{DAY, HOUR, MINUTE};
 
 pub use archive::{ArchivePlace, ArchiveSettings};
 pub use fleet::FleetShare;
+pub use http::HttpSettings;
 pub use policy::PolicyFiles;
 pub use reader::Mistake;
 use reader::{Section, parse_duration};
@@ -107,6 +109,8 @@ pub struct Settings {
     pub snapshot_every: i64,
     /// Address of page, metrics and health.
     pub listen: String,
+    /// Who may see the page, and how it is spoken to.
+    pub http: HttpSettings,
     /// A file with the token for what changes something through the API; nothing can be changed without.
     pub token_file: Option<String>,
     /// A file with the key of pseudonyms.
@@ -140,6 +144,7 @@ impl Default for Settings {
             state_folder: "state".to_owned(),
             snapshot_every: 30,
             listen: "127.0.0.1:9464".to_owned(),
+            http: HttpSettings::default(),
             token_file: None,
             privacy_key_file: None,
             archive: None,
@@ -218,14 +223,7 @@ fn read_settings(root: &mut Section<'_, '_>) -> Settings {
         section.text("folder").inspect(|folder| settings.state_folder.clone_from(folder));
         section.duration("snapshot_every", 1..HOUR).inspect(|seconds| settings.snapshot_every = *seconds);
     });
-    root.section("http", |section| {
-        if let Some(listen) = section.text("listen") {
-            check_listen(section, &listen);
-            settings.listen = listen;
-        }
-        settings.token_file = section.text("token_file");
-        settings.links.page = alerts::read_url(section, "url");
-    });
+    root.section("http", |section| http::read(section, &mut settings));
     settings.archive = root.section("archive", archive::read).flatten();
     settings.fleet = root.section("fleet", fleet::read).flatten();
     root.section("privacy", |section| settings.privacy_key_file = section.text("key_file"));
@@ -328,18 +326,6 @@ fn read_limits(section: &mut Section<'_, '_>, engine: &mut EngineSettings) {
     limit("credentials", 100_000_000, &mut engine.credentials_max);
 }
 
-fn check_listen(section: &Section<'_, '_>, listen: &str) {
-    match listen.parse::<std::net::SocketAddr>() {
-        Ok(address) if address.ip().is_loopback() => {}
-        Ok(_) => section.mistake(
-            "listen",
-            format!("{listen} is open to other machines, and the page has neither TLS nor a password yet"),
-            "listen on 127.0.0.1 and put a reverse proxy in front",
-        ),
-        Err(_) => section.mistake("listen", format!("\"{listen}\" is no address"), "write it as \"127.0.0.1:9464\""),
-    }
-}
-
 fn read_topic(section: &mut Section<'_, '_>, arns: &mut HashSet<String>) -> Option<Topic> {
     let arn = section.text("arn");
     let form = section.choice("form", "\"text\", \"chatbot\", \"ndjson\", \"ocsf\"", Form::parse);
@@ -416,11 +402,5 @@ mod tests {
     fn broken_toml_names_its_line() {
         let mistakes = Settings::parse("[time]\nlateness = \n").expect_err("mistakes");
         assert_eq!((mistakes.len(), mistakes[0].line), (1, 2), "{mistakes:?}");
-    }
-
-    #[test]
-    fn another_address_than_loopback_is_refused() {
-        assert!(Settings::parse("[http]\nlisten = \"0.0.0.0:80\"").is_err());
-        assert!(Settings::parse("[http]\nlisten = \"[::1]:80\"").is_ok());
     }
 }

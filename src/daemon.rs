@@ -35,6 +35,7 @@ use crate::telemetry::Metrics;
 use crate::web::{self, Command, Control, Web};
 
 pub use aws::Access;
+pub(crate) use aws::topics as topic_clients;
 use fleet::Fleet;
 use single::Single;
 
@@ -125,7 +126,8 @@ impl Daemon {
         let (commands_sender, commands) = mpsc::channel(COMMANDS_MAX);
         let control = Control { token, commands: commands_sender };
         let web = Arc::new(Web::new(Arc::clone(&metrics), Arc::new(Shared::with(counters)), settings.links.clone(), control));
-        let (address, server) = web::listen(&settings.listen, Arc::clone(&web)).await.map_err(|error| {
+        let door = web::Door::open(&settings, sources.as_ref()).map_err(|errors| Failure::new(Exit::Configuration, errors.join("\n")))?;
+        let (address, server) = web::listen(door, Arc::clone(&web)).await.map_err(|error| {
             Failure::new(Exit::Unavailable, format_args!("cannot listen on {}: {error}; choose another [http] listen", settings.listen))
         })?;
         tokio::spawn(server);

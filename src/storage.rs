@@ -24,16 +24,17 @@ use std::path::{Path, PathBuf};
 use kinesis_lease::{FolderStore, LeaseStore, Manifest, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::alerting::{Alert, Recalled};
+use crate::alerting::{Alert, Page, Recalled};
 use crate::finding::{Digest128, Fingerprint};
 use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::time::EventTime;
 
 pub use recovery::Recovered;
 
+/// What could not be processed.
+pub const DEAD_LETTERS: &str = "dead-letters.ndjson";
 /// Objects of the archive that are being written.
 const PENDING: &str = "archive-pending.txt";
-const LETTERS: &str = "dead-letters.ndjson";
 /// Snapshots that are kept, the newest included.
 const SNAPSHOTS_KEPT: u64 = 3;
 /// The dead-letter file is not written beyond this; further letters are only counted.
@@ -90,6 +91,8 @@ struct JournalLine {
 /// Something that could not be processed, for a person to look at and to replay.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeadLetter<'a> {
+    /// When it was put aside, by the daemon's clock. Lines of before 0.1 have none.
+    pub time: String,
     /// `record` or `message`.
     pub kind: &'static str,
     /// Where it came from or was going: a shard, a topic.
@@ -100,6 +103,9 @@ pub struct DeadLetter<'a> {
     pub reason: &'a str,
     /// The bytes, base64.
     pub data: String,
+    /// Of a message: what it was made of, so that it can be made again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<&'a Page>,
 }
 
 impl StateFolder {
@@ -121,7 +127,7 @@ impl StateFolder {
         let generation = self.generation + 1;
         self.journal = Some(self.open_append(&self.journal_path(generation))?);
         let letters = self.dead_letters.as_ref().map(File::try_clone).transpose();
-        let letters = letters.map_err(|source| StorageError::Io { action: "open", path: self.folder.join(LETTERS), source })?;
+        let letters = letters.map_err(|source| StorageError::Io { action: "open", path: self.folder.join(DEAD_LETTERS), source })?;
         Ok(Writing { folder: self.folder.clone(), leases: self.leases.clone(), generation, letters })
     }
 
@@ -195,7 +201,7 @@ impl StateFolder {
         line.push(b'\n');
         self.dead_letter_bytes += line.len() as u64;
         let written = file.write_all(&line);
-        written.map(|()| true).map_err(|source| StorageError::Io { action: "write", path: self.folder.join(LETTERS), source })
+        written.map(|()| true).map_err(|source| StorageError::Io { action: "write", path: self.folder.join(DEAD_LETTERS), source })
     }
 
     fn journal_path(&self, generation: u64) -> PathBuf {
@@ -217,7 +223,7 @@ impl StateFolder {
 
     fn open_files(&mut self) -> Result<(), StorageError> {
         self.journal = Some(self.open_append(&self.journal_path(self.generation))?);
-        let letters = self.open_append(&self.folder.join(LETTERS))?;
+        let letters = self.open_append(&self.folder.join(DEAD_LETTERS))?;
         self.dead_letter_bytes = letters.metadata().map_or(0, |meta| meta.len());
         self.dead_letters = Some(letters);
         self.remove_old();
@@ -280,7 +286,7 @@ impl Writing {
         let path = self.folder.join(format!("snapshot-{}.bin", self.generation));
         let bytes = snapshot::encode(snapshot).map_err(|source| StorageError::Snapshot { path: path.clone(), source })?;
         if let Some(letters) = &self.letters {
-            letters.sync_data().map_err(|source| StorageError::Io { action: "sync", path: self.folder.join(LETTERS), source })?;
+            letters.sync_data().map_err(|source| StorageError::Io { action: "sync", path: self.folder.join(DEAD_LETTERS), source })?;
         }
         write_durably(&path, &bytes)
     }

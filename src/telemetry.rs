@@ -51,6 +51,8 @@ const FAMILIES: [&str; 24] = [
     "writer.palmyra",
 ];
 const OUTCOMES: [&str; 4] = ["success", "denied", "throttled", "failed"];
+/// Why the page refuses a connection or a request.
+const HTTP_REFUSALS: [&str; 6] = ["connections", "host", "limited", "no-credentials", "tls", "wrong-credentials"];
 /// Where a table loses entries.
 const TABLES: [&str; 6] = ["actors", "newcomers", "credentials", "grants", "alerts", "correlations"];
 /// Upper bounds of durations, in seconds: CloudTrail's own delay is minutes, SNS's is milliseconds.
@@ -185,9 +187,10 @@ impl Metrics {
         reasons.for_each(|reason| self.set(MetricName::AttributionShare, &[reason], 0.0));
         Decision::ALL.iter().for_each(|decision| self.count(MetricName::PolicyVerdicts, &[decision.label()], 0));
         self.count(MetricName::PolicyVerdicts, &["no-document"], 0);
-        for file in ["directory", "policy", "rules"] {
+        for file in ["directory", "policy", "rules", "tls", "users"] {
             ["used", "refused"].iter().for_each(|outcome| self.count(MetricName::Reloads, &[file, outcome], 0));
         }
+        HTTP_REFUSALS.iter().for_each(|reason| self.count(MetricName::HttpRefused, &[reason], 0));
         ["record", "message"].iter().for_each(|kind| self.count(MetricName::DeadLetters, &[kind], 0));
         TABLES.iter().for_each(|table| self.count(MetricName::Evicted, &[table], 0));
         ["silence", "budget"].iter().for_each(|reason| self.count(MetricName::PagesHeld, &[reason], 0));

@@ -1,13 +1,14 @@
-//! Page, API, metrics and health, on loopback. Reads an exported view; what changes something is asked of the daemon.
+//! Page, API, metrics and health: on loopback, or behind TLS and credentials. Reads an exported view; what changes something
+//! is asked of the daemon.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{delete, get, post};
 use tokio::net::TcpListener;
@@ -25,16 +26,25 @@ use crate::time::EventTime;
 mod actors;
 pub mod api;
 mod asking;
+mod attempts;
 mod control;
+mod door;
 mod evidence;
 mod fleet;
+mod gate;
 mod incidents;
 mod live;
 mod pages;
+mod serve;
+mod tls;
+pub mod trust;
+mod users;
 
 use asking::Failed;
 pub use control::{Asked, Command, Control, Taken};
+pub use door::Door;
 pub use evidence::Evidence;
+use gate::{Gate, Stranger};
 use live::Live;
 
 /// Longest body of a request.
@@ -134,23 +144,22 @@ impl Web {
 
 type Shown = State<Arc<Web>>;
 
-/// Listens on `address`; returns the address that it got (a port of 0 gives any) and the server to be driven.
+/// Listens at `door`; returns the address that it got (a port of 0 gives any) and the server to be driven.
 ///
 /// # Errors
 /// The address is in use or not this machine's.
-pub async fn listen(address: &str, web: Arc<Web>) -> std::io::Result<(SocketAddr, impl Future<Output = ()> + Send + use<>)> {
-    let listener = TcpListener::bind(address).await?;
+pub async fn listen(door: Door, web: Arc<Web>) -> std::io::Result<(SocketAddr, impl Future<Output = ()> + Send + use<>)> {
+    let listener = TcpListener::bind(&door.listen).await?;
     let address = listener.local_addr()?;
-    let router = router(web);
+    let (metrics, door) = (Arc::clone(&web.metrics), Arc::new(door));
+    let (router, tls) = (router(Gate { web, door: Arc::clone(&door) }), door.tls.clone());
     let server = async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "page and metrics stopped");
-        }
+        tokio::join!(serve::serve(listener, router, tls, Arc::clone(&metrics)), door.keep_up(metrics));
     };
     Ok((address, server))
 }
 
-fn router(web: Arc<Web>) -> Router {
+fn router(gate: Gate) -> Router {
     let read = Router::new()
         .route("/", get(|State(web): Shown| async move { guarded(HTML, pages::overview(&web.view())) }))
         .route("/incidents/{id}", get(incident))
@@ -186,8 +195,10 @@ fn router(web: Arc<Web>) -> Router {
         .nest("/api/v1", api)
         .fallback(|| async { told(StatusCode::NOT_FOUND, "There is no such page", "The address is not one of geophone's.") })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(from_fn_with_state(Arc::clone(&web), only_by_known_name))
-        .with_state(web)
+        .layer(from_fn(gate::within_time))
+        .layer(from_fn_with_state(gate.clone(), gate::only_with_credentials))
+        .layer(from_fn_with_state(gate.clone(), gate::only_by_known_name))
+        .with_state(gate.web)
 }
 
 async fn incident(State(web): Shown, Path(id): Path<String>) -> Response {
@@ -294,21 +305,11 @@ fn told(status: StatusCode, title: &str, text: &str) -> Response {
     (status, guarded(HTML, pages::message(title, text))).into_response()
 }
 
-/// Answers only who asked for this machine by a loopback name, or by the name in the configuration: a web page elsewhere
-/// whose name was bent to this address (DNS rebinding) sends its own.
-async fn only_by_known_name(State(web): Shown, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
-    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(name, _)| name);
-    let is_loopback = name == "localhost" || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    if is_loopback || web.own_host() == Some(host) {
-        return next.run(request).await;
-    }
-    (StatusCode::FORBIDDEN, "ask for it as localhost or 127.0.0.1, or set [http] url\n").into_response()
-}
-
-async fn ready(State(web): Shown) -> (StatusCode, String) {
+async fn ready(State(web): Shown, stranger: Option<Extension<Stranger>>) -> (StatusCode, String) {
     let view = web.view();
     match (view.is_ready, view.troubles.is_empty()) {
+        (true, false) if stranger.is_some() => (StatusCode::OK, "ok, but there is trouble\n".to_owned()),
+        (false, _) if stranger.is_some() => (StatusCode::SERVICE_UNAVAILABLE, "not reading yet\n".to_owned()),
         (true, true) => (StatusCode::OK, "ok\n".to_owned()),
         (true, false) => (StatusCode::OK, format!("ok, but: {}\n", view.troubles.join("; "))),
         (false, _) => (

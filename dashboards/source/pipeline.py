@@ -131,8 +131,12 @@ STATE = [
            see="pipeline#GeophoneArchiveFailing", size=(8, 8)),
     stat("Baselines learned", "Share of learning_days that the baselines have counted. Below 100 % invocation-spike and token-spend are silent: run geophone warm, or wait.",
          f"min({metric('baseline_ratio')})", "percentunit", steps("orange", ("green", 1)), size=(6, 4)),
-    stat("Files refused", "Changed directory and policy files that were refused, in the time that is shown; the file before stays in use. Any: the log names the line.",
+    stat("Files refused", "Changed files (directory, policies, rules, certificate, users) that were refused, in the time that is shown; the file before stays in use. Any: the log names the line.",
          in_range("reloads_total", only("outcome", "refused")), "short", ANY_IS_BAD, decimals=0, instant=True, size=(6, 4), see="pipeline#GeophoneReloadRefused"),
+    course("Refused by the page",
+           "Connections and requests that the page refused in each step of the graph, by reason. wrong-credentials and limited: somebody guesses, or a client has an "
+           "old password. tls: no handshake; a client that does not know the certificate, or a scanner. connections: more at once than there may be.",
+           [(per_step("http_refused_total", by="reason"), "{{reason}}")], "short", bars=True, stacked=True, decimals=0, calcs=["sum"], size=(8, 8)),
 ]
 
 DASHBOARD = dashboard(

@@ -6,10 +6,13 @@ use super::output::say;
 use super::{Exit, Failure, Loaded, load};
 use crate::config::Settings;
 use crate::detect::Mode;
+use crate::web::Door;
 
 /// Reads the configuration and everything that it names, and says what it found.
 pub fn check(config: &Path) -> Result<Exit, Failure> {
     let Loaded { settings, sources, notices } = load(config)?;
+    // What `run` alone reads.
+    Door::open(&settings, Some(&sources)).map_err(|errors| Failure::new(Exit::Configuration, errors.join("\n")))?;
     say(format_args!("{}: no mistakes", config.display()));
     let (rules, detectors) = (&settings.engine.rules, &settings.engine.detectors);
     if !rules.is_empty() {
@@ -42,6 +45,7 @@ fn remarks(settings: &Settings) -> Vec<String> {
         }
     };
     remark(settings.streams.is_empty(), "no [[streams]]: `run` has nothing to read; `replay` and `warm` work");
+    remark(settings.http.insecure, "[http] insecure: other machines may read the page without TLS and without credentials");
     remark(settings.topics.is_empty(), "no [[topics]]: alerts are logged and shown on the page, and page nobody");
     remark(settings.engine.policy.is_empty(), "no [policy] documents and no [departments]: cross-department knows no model's owner");
     remark(settings.rule_paths.is_empty(), "no [rules] paths: no Sigma rule is in use; paths = [\"builtin\"] are the shipped ones");

@@ -7,8 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
+use super::asking::{self, Known};
 use super::output::say_text;
-use super::{Exit, Failure, asking};
+use super::{Exit, Failure};
 use crate::alerting::message::told;
 
 /// Arguments of `explain`.
@@ -23,6 +24,8 @@ pub struct ExplainArgs {
     /// The daemon to ask where no file is given
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9464", conflicts_with = "files")]
     daemon: String,
+    #[command(flatten)]
+    known: Known,
 }
 
 /// Longest answer of a daemon, in bytes.
@@ -42,7 +45,7 @@ fn parse_id(text: &str) -> Result<String, String> {
 /// Runs the command.
 pub fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
     let (lines, place) = if args.files.is_empty() {
-        (ask(&args.daemon, &args.id)?, args.daemon.clone())
+        (ask(&args.daemon, &args.known, &args.id)?, args.daemon.clone())
     } else {
         let mut lines = Vec::new();
         for file in &args.files {
@@ -83,9 +86,9 @@ fn alerts_of(text: &str, id: &str) -> Vec<Value> {
 }
 
 /// Asks a daemon for its open alerts.
-fn ask(daemon: &str, id: &str) -> Result<Vec<Value>, Failure> {
+fn ask(daemon: &str, known: &Known, id: &str) -> Result<Vec<Value>, Failure> {
     let url = format!("{}/api/v1/alerts/{id}", daemon.trim_end_matches('/'));
-    let (_, text) = asking::get(&url, ANSWER_BYTES_MAX, WAIT)?;
+    let (_, text) = asking::get(&url, known, ANSWER_BYTES_MAX, WAIT)?;
     Ok(alerts_of(&text, id))
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use clap::Args;
 
+use super::asking::{self, Known};
 use super::output::say;
-use super::{Exit, Failure, asking};
+use super::{Exit, Failure};
 
 /// Longest answer of `/readyz`, which names every trouble.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -19,12 +20,14 @@ pub struct HealthArgs {
     /// Where the daemon listens ([http] listen)
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9464")]
     url: String,
+    #[command(flatten)]
+    known: Known,
 }
 
 /// Runs the command: what the daemon says of itself, and 69 unless it is ready.
 pub fn health(args: &HealthArgs) -> Result<Exit, Failure> {
     let url = format!("{}/readyz", args.url.trim_end_matches('/'));
-    let (status, said) = asking::get(&url, ANSWER_BYTES_MAX, WAIT)?;
+    let (status, said) = asking::get(&url, &args.known, ANSWER_BYTES_MAX, WAIT)?;
     let said = said.trim();
     if status == StatusCode::OK {
         say(said);

@@ -50,7 +50,7 @@ async fn keep_status(web: Arc<Web>, bar: ProgressBar) {
 }
 
 /// Emulators need no credentials of the user's.
-fn access() -> Access {
+pub(super) fn access() -> Access {
     if std::env::var_os("GEOPHONE_EMULATOR").is_some() { Access::Emulator } else { Access::Environment }
 }
 

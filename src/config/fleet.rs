@@ -19,7 +19,7 @@ pub struct FleetShare {
     /// Seconds after which the shards of a machine that shows no sign of life are taken.
     pub failover: i64,
     /// What this machine is called in the lease tables, before a part that makes it unlike any other.
-    pub worker: Option<String>,
+    pub worker: String,
 }
 
 /// Reads the section.
@@ -29,6 +29,6 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<FleetShare> {
     let dynamodb_endpoint = super::alerts::read_url(section, "dynamodb_endpoint");
     let s3_endpoint = super::alerts::read_url(section, "s3_endpoint");
     let failover = section.duration("failover", 2..5 * MINUTE).unwrap_or(10);
-    let worker = section.text("worker");
+    let worker = section.text("worker").unwrap_or_else(|| "geophone".to_owned());
     Some(FleetShare { snapshots: snapshots?, region, dynamodb_endpoint, s3_endpoint, failover, worker })
 }

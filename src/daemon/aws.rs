@@ -59,7 +59,7 @@ pub(super) async fn streams(access: &Access, streams: &[Stream]) -> Vec<(aws_sdk
 }
 
 /// A client for every topic.
-pub(super) async fn topics(access: &Access, topics: &[Topic]) -> Vec<(aws_sdk_sns::Client, Topic)> {
+pub(crate) async fn topics(access: &Access, topics: &[Topic]) -> Vec<(aws_sdk_sns::Client, Topic)> {
     let mut clients = Vec::new();
     for topic in topics {
         let region = topic.region.clone().or_else(|| region_of(&topic.arn));

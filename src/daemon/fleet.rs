@@ -190,8 +190,7 @@ fn share_stream(
     table: &str,
     stream: (aws_sdk_kinesis::Client, StreamSettings),
 ) -> Result<SharedStream, Failure> {
-    let name = share.worker.clone().unwrap_or_else(|| "geophone".to_owned());
-    let mut worker = WorkerSettings::unique(&name);
+    let mut worker = WorkerSettings::unique(&share.worker);
     worker.plan.failover = Duration::from_secs(share.failover.unsigned_abs());
     worker.take_interval = worker.plan.failover;
     let key = stream.1.key();

@@ -277,11 +277,13 @@ impl Pipeline {
         let place = shard.to_string();
         tracing::warn!(%shard, sequence = record.sequence_number, errors, first = %first, "part of a record cannot be decoded; kept as a dead letter");
         self.dead_letter(&DeadLetter {
+            time: now.0.to_string(),
             kind: "record",
             place: &place,
             id: &record.sequence_number,
             reason: &first.to_string(),
             data: base64_simd::STANDARD.encode_to_string(&record.data),
+            page: None,
         })
     }
 
@@ -364,7 +366,8 @@ impl Pipeline {
                 let Some((page, _)) = self.outbox.settle(sequence) else { return Ok(()) };
                 tracing::error!(topic, alert = %page.id(), why, "SNS refuses a message for good; kept as a dead letter");
                 let data = base64_simd::STANDARD.encode_to_string(page.to_ndjson());
-                self.dead_letter(&DeadLetter { kind: "message", place: topic, id: &page.id().to_string(), reason: &why, data })
+                let (time, id) = (self.now().to_string(), page.id().to_string());
+                self.dead_letter(&DeadLetter { time, kind: "message", place: topic, id: &id, reason: &why, data, page: Some(&page) })
             }
             Published::Retrying { class, why, retry_in } => {
                 self.metrics.count(MetricName::SnsRetries, &[class.label()], 1);

@@ -133,3 +133,39 @@ async fn journals_of_a_snapshot_that_never_came_are_read() {
     let (_state, recovered) = StateFolder::open(folder.path()).await.expect("opens");
     assert_eq!((recovered.published.len(), resumed(&recovered)), (2, "3".to_owned()));
 }
+
+#[tokio::test]
+async fn what_the_state_folder_holds_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut state, _) = StateFolder::open(folder.path()).await.expect("opens");
+    state.begin().and_then(|writing| writing.intend(&["an object".to_owned()])).expect("written");
+    state.commit(snapshot(), Manifest::default()).await.expect("commits");
+    state.archive_name(7).expect("written");
+    let mut seen = 0;
+    for entry in fs::read_dir(folder.path()).expect("listed").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let mode = entry.metadata().expect("a file").permissions().mode() & 0o777;
+        // Positions, and a file without content: nothing to hide.
+        let is_open = name == "manifest.json" || name == "lock";
+        assert!(is_open || mode == 0o600, "{name} has {mode:o}");
+        seen += 1;
+    }
+    assert!(seen >= 6, "{seen} files");
+}
+
+#[tokio::test]
+async fn a_full_file_of_dead_letters_takes_no_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(DEAD_LETTERS);
+    let letter = DeadLetter { time: String::new(), kind: "record", place: "p", id: "1", reason: "r", data: String::new(), page: None };
+    let (mut state, _) = StateFolder::open(folder.path()).await.expect("opens");
+    assert!(state.dead_letter(&letter).expect("written"));
+    drop(state);
+    // Holes cost no disk.
+    OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(DEAD_LETTER_BYTES_MAX)).expect("grown");
+    let (mut state, _) = StateFolder::open(folder.path()).await.expect("opens");
+    let before = fs::metadata(&path).expect("there").len();
+    assert!(!state.dead_letter(&letter).expect("only counted"));
+    assert_eq!(fs::metadata(&path).expect("there").len(), before);
+}

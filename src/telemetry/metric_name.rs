@@ -53,6 +53,7 @@ pub enum MetricName {
     Reloads,
     ArchivedCalls,
     ArchiveFailures,
+    HttpRefused,
 }
 
 /// What kind of metric it is.
@@ -88,7 +89,7 @@ impl MetricName {
 /// One row a metric, in the order of the names.
 type Row = (MetricName, &'static str, Kind, &'static [&'static str], &'static str);
 
-const TABLE: [Row; 46] = [
+const TABLE: [Row; 47] = [
     (M::Records, "geophone_records_total", Counter, &[], "Kinesis records read."),
     (M::Events, "geophone_events_total", Counter, &[], "CloudTrail events decoded."),
     (
@@ -204,7 +205,13 @@ const TABLE: [Row; 46] = [
         &[],
         "Share of learning_days that the baselines have counted; below 1 spikes and spending are not judged.",
     ),
-    (M::Reloads, "geophone_reloads_total", Counter, &["file", "outcome"], "Directory and policy files read again after a change."),
+    (
+        M::Reloads,
+        "geophone_reloads_total",
+        Counter,
+        &["file", "outcome"],
+        "Directory, policy, rule, certificate and user files read again after a change.",
+    ),
     (M::ArchivedCalls, "geophone_archived_calls_total", Counter, &[], "Model calls written to the enriched log."),
     (
         M::ArchiveFailures,
@@ -213,6 +220,7 @@ const TABLE: [Row; 46] = [
         &[],
         "Times that the enriched log could not be written; nothing is committed meanwhile.",
     ),
+    (M::HttpRefused, "geophone_http_refused_total", Counter, &["reason"], "Connections and requests to the page that were refused."),
 ];
 
 #[cfg(test)]

@@ -18,13 +18,14 @@ const TOKEN: &str = "0123456789abcdef0123";
 const USER: &str = "arn:aws:iam::111122223333:user/build";
 const BEARER: (&str, &str) = ("authorization", "Bearer 0123456789abcdef0123");
 
-fn description() -> Value {
+/// The description.
+pub fn description() -> Value {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
     serde_json::from_str(&fs::read_to_string(path).expect("the description")).expect("JSON")
 }
 
 /// Whether an answer is one that the description has, by status and form.
-fn is_described(api: &Value, method: &str, path: &str, reply: &Reply) {
+pub fn is_described(api: &Value, method: &str, path: &str, reply: &Reply) {
     let operation = &api["paths"][path][method];
     let mut described = &operation["responses"][reply.status.to_string()];
     assert!(described.is_object(), "{method} {path} answers {}, which is not described", reply.status);

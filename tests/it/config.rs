@@ -73,6 +73,7 @@ fn documented_defaults_are_the_defaults() {
             let required = match &*section {
                 "[[streams]]" => "name = \"a\"\n",
                 "[[topics]]" => "arn = \"arn:aws:sns:eu-central-1:111122223333:a\"\n",
+                "[fleet]" => "snapshots = \"state\"\n",
                 _ => "",
             };
             // Some tables inside are in no order.

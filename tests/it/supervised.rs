@@ -136,6 +136,7 @@ async fn a_snapshot_that_hangs_keeps_no_page_waiting() {
 async fn health_of_nobody_is_69_and_a_wrong_address_64() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
     run(&["health", "--url", &format!("http://{closed}/")]).expect(69).says(&["/readyz", "listening there"]);
-    run(&["health", "--url", "https://127.0.0.1:9464"]).expect(64).says(&["no http:// address"]);
+    run(&["health", "--url", "https://127.0.0.1:9464"]).expect(64).says(&["--certificate"]);
+    run(&["health", "--url", "ftp://127.0.0.1:9464"]).expect(64).says(&["write http://HOST:PORT"]);
     run(&["health", "--url", "no address"]).expect(64);
 }

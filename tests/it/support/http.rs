@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Longest wait for one answer.
-const ANSWER: Duration = Duration::from_secs(20);
+pub const ANSWER: Duration = Duration::from_secs(20);
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -17,6 +17,14 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// An answer from its bytes; `None` where it was cut off.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok())?;
+        Some(Self { status, head: head.to_owned(), body: body.to_owned() })
+    }
+
     /// The value of a header, by its name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
@@ -31,20 +39,21 @@ pub async fn get(address: &str, path: &str) -> Option<Reply> {
 
 /// Sends `address` a request with these headers and this body; `None` where nobody answers.
 pub async fn send(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Option<Reply> {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let host = if headers.contains("host:") { String::new() } else { format!("host: {address}\r\n") };
-    let request = format!("{method} {path} HTTP/1.0\r\n{host}content-length: {}\r\n{headers}\r\n{body}", body.len());
-    tokio::time::timeout(ANSWER, ask(address, &request)).await.ok()?.ok()
+    let request = request(address, method, path, headers, body);
+    tokio::time::timeout(ANSWER, ask(address, &request)).await.ok()?.ok()?
 }
 
-async fn ask(address: &str, request: &str) -> std::io::Result<Reply> {
+/// A request as it goes over the wire.
+pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let host = if headers.contains("host:") { String::new() } else { format!("host: {address}\r\n") };
+    format!("{method} {path} HTTP/1.0\r\n{host}content-length: {}\r\n{headers}\r\n{body}", body.len())
+}
+
+async fn ask(address: &str, request: &str) -> std::io::Result<Option<Reply>> {
     let mut socket = TcpStream::connect(address).await?;
     socket.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes).await?;
-    let text = String::from_utf8_lossy(&bytes);
-    let cut_off = || std::io::Error::other("the answer was cut off");
-    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(cut_off)?;
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(cut_off)?;
-    Ok(Reply { status, head: head.to_owned(), body: body.to_owned() })
+    Ok(Reply::read(&bytes))
 }

@@ -12,5 +12,6 @@ pub mod schema;
 pub mod stage;
 pub mod story;
 pub mod subscriber;
+pub mod tls;
 pub mod tools;
 pub mod wait;
