@@ -120,6 +120,7 @@ fn record(record: types::Record) -> Record {
     Record {
         data: record.data.into_inner(),
         sequence_number: record.sequence_number,
+        sub_sequence: None,
         partition_key: record.partition_key.unwrap_or_default(),
         arrival_ms: record.approximate_arrival_timestamp.and_then(|arrival| arrival.to_millis().ok()),
     }

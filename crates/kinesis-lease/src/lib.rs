@@ -8,6 +8,7 @@
 //! # Reading order
 //! * [`checkpoint`]: [`ShardKey`], [`Checkpoint`], [`Lease`] and the [`Manifest`] that holds them;
 //! * [`plan`](mod@plan): which shards to read now, from where, and which wait (pure; no clock, no I/O);
+//! * [`kpl`]: records that a producer packed into one (pure);
 //! * `shard`: one shard's state machine (iterator, pages, throttling, expiry, its end);
 //! * `discovery`: one stream's task, which lists shards, follows the plan and owns the readers;
 //! * [`consumer`]: [`Consumer::start`], which wires streams, channel and limits together;
@@ -24,6 +25,8 @@
 //! * **Memory is bounded** however far behind the reader is: at most
 //!   [`ConsumerSettings::pages_in_flight`] deliveries wait in the channel and at most
 //!   [`ConsumerSettings::concurrent_fetches`] pages are being fetched or wait for a place in it.
+//! * **Packed records come apart**: the user records of an aggregated record (KPL) come one by one,
+//!   each with its own partition key and its sub-sequence number, at which reading can resume.
 //! * **It goes on**: throttling, time-outs, expired credentials, an absent stream are told as
 //!   [`Delivery::Trouble`] and retried for ever, with exponential backoff and full jitter.
 //!
@@ -32,8 +35,7 @@
 //! idempotent.
 //!
 //! # What is absent
-//! Enhanced fan-out and the taking apart of aggregated records (KPL); their sub-sequence checkpoints
-//! are kept. [`Consumer`] reads all shards by itself and does not use [`leasing`]. Payloads are
+//! Enhanced fan-out. [`Consumer`] reads all shards by itself and does not use [`leasing`]. Payloads are
 //! opaque bytes and are never logged.
 //!
 //! A stream that was deleted and made again under the same name has the same shard ids. Its old
@@ -84,6 +86,7 @@
 pub mod checkpoint;
 pub mod consumer;
 pub mod delivery;
+pub mod kpl;
 pub mod leasing;
 pub mod plan;
 pub mod settings;

@@ -63,6 +63,9 @@ pub struct StreamSettings {
     /// Wait between two listings of the stream's shards, apart from those at the start and at the
     /// end of a shard. Default 60 s.
     pub discovery_interval: Duration,
+    /// Whether records that the Kinesis Producer Library packed into one are taken apart, as KCL
+    /// does. Default true: what is not packed is left as it is.
+    pub aggregated: bool,
 }
 
 impl Default for StreamSettings {
@@ -77,6 +80,7 @@ impl Default for StreamSettings {
             min_call_interval: Duration::from_millis(200),
             records_per_call: RECORDS_PER_CALL_MAX,
             discovery_interval: Duration::from_secs(60),
+            aggregated: true,
         }
     }
 }
@@ -96,7 +100,9 @@ impl StreamSettings {
 /// Limits that all streams of a consumer share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerSettings {
-    /// Deliveries that may wait for the caller. Default 16; a page is at most 10 MB.
+    /// Deliveries that may wait for the caller. Default 16; a page is at most 10 MB. One of aggregated
+    /// records, which repeat their keys when they are taken apart, comes in parts of 16 MiB, or of
+    /// one record with at most [`kpl::USER_BYTES_MAX`](crate::kpl::USER_BYTES_MAX).
     pub pages_in_flight: usize,
     /// `GetRecords` calls at a time. Default 4. A 10 MB page costs about 30 MB while it is received
     /// and decoded, and the call keeps its place until the page is in the channel. So the most that

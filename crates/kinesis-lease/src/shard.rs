@@ -1,5 +1,7 @@
 //! One shard's reader.
 
+mod parts;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,11 +10,13 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::calls::{Fetched, StreamCalls};
-use crate::checkpoint::{Checkpoint, ShardKey, compare_sequence_numbers};
-use crate::delivery::{Delivery, GapKind, Record};
+use crate::checkpoint::{Checkpoint, ShardKey};
+use crate::delivery::{Delivery, GapKind};
 use crate::outlet::{Closed, Outlet};
+use crate::plan::HashRange;
 use crate::settings::StreamSettings;
 use crate::trouble::{Fault, TroubleKind};
+use parts::{Parts, Unpacking};
 
 /// An iterator is good for five minutes. One older than this is replaced before it is used, so that
 /// a caller's long stall costs no failed call.
@@ -71,6 +75,7 @@ enum State {
 pub(crate) struct ShardReader {
     key: ShardKey,
     shared: Shared,
+    unpacking: Unpacking,
     /// After the last record that was handed over, or where to begin.
     position: Checkpoint,
     state: State,
@@ -83,9 +88,11 @@ pub(crate) struct ShardReader {
 }
 
 impl ShardReader {
-    pub(crate) fn new(key: ShardKey, shared: Shared, position: Checkpoint, backoff: Backoff) -> Self {
+    /// `hash_range` is the shard's part of the key space, if it is known.
+    pub(crate) fn new(key: ShardKey, shared: Shared, position: Checkpoint, hash_range: Option<HashRange>, backoff: Backoff) -> Self {
         Self {
             idle_wait: shared.settings.poll_interval,
+            unpacking: Unpacking { aggregated: shared.settings.aggregated, hash_range },
             key,
             shared,
             position,
@@ -212,16 +219,12 @@ impl ShardReader {
         }
     }
 
-    /// Delivers a page, moves the position behind it and returns the wait before the next call.
+    /// Delivers a page, in parts if it is large, moves the position behind it and returns the wait
+    /// before the next call.
     async fn hand_over(&mut self, fetched: Fetched) -> Result<Duration, Outcome> {
         let limit = usize::try_from(self.shared.settings.records_per_call).unwrap_or(usize::MAX);
         let full = fetched.records.len() >= limit;
-        let records = not_before(&self.position, fetched.records);
-        let empty = records.is_empty();
-        let end = match records.last() {
-            Some(last) => Checkpoint::after(last.sequence_number.as_str()),
-            None => self.position.clone(),
-        };
+        let empty = fetched.records.is_empty();
         let at_tip = match fetched.millis_behind_latest {
             // Some servers always say 0: a full page has probably more behind it.
             Some(behind) => behind == 0 && !full,
@@ -229,11 +232,22 @@ impl ShardReader {
         };
         // An end is told as such, and an answer that wrongly claims one proves nothing.
         let caught_up = at_tip && fetched.next_iterator.is_some();
-        let shard = self.key.clone();
-        self.deliver(Delivery::Page { shard, records, end: end.clone(), millis_behind_latest: fetched.millis_behind_latest, caught_up })
-            .await?;
-        self.position = end;
-        Ok(self.wait_after(empty, caught_up))
+        let mut parts = Parts::new(fetched.records, self.position.clone(), self.unpacking);
+        loop {
+            let part = parts.next();
+            let is_last = parts.is_last();
+            let (shard, millis_behind_latest) = (self.key.clone(), fetched.millis_behind_latest);
+            if part.misplaced > 0 {
+                tracing::warn!(%shard, records = part.misplaced, upto = %part.end, "aggregated records of other shards dropped");
+                self.deliver(Delivery::Misplaced { shard: shard.clone(), records: part.misplaced, upto: part.end.clone() }).await?;
+            }
+            let (records, end, caught_up) = (part.records, part.end.clone(), caught_up && is_last);
+            self.deliver(Delivery::Page { shard, records, end, millis_behind_latest, caught_up }).await?;
+            self.position = part.end;
+            if is_last {
+                return Ok(self.wait_after(empty, caught_up));
+            }
+        }
     }
 
     /// No wait while behind; at the tip the poll interval, and longer the longer nothing comes.
@@ -325,19 +339,6 @@ impl Fetched {
     }
 }
 
-/// Drops records that lie before the position. The service gives none; KCL guards against it, and
-/// so does this, because a repeated record is counted twice further on.
-fn not_before(position: &Checkpoint, mut records: Vec<Record>) -> Vec<Record> {
-    if let Checkpoint::After { sequence_number, sub_sequence } = position {
-        records.retain(|record| match compare_sequence_numbers(&record.sequence_number, sequence_number) {
-            std::cmp::Ordering::Less => false,
-            std::cmp::Ordering::Equal => sub_sequence.is_some(),
-            std::cmp::Ordering::Greater => true,
-        });
-    }
-    records
-}
-
 #[allow(clippy::disallowed_methods, reason = "AT_TIMESTAMP is in the service's wall-clock time")]
 fn epoch_ms() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -361,7 +362,7 @@ mod tests {
             suspects: Arc::new(Semaphore::new(1)),
         };
         let backoff = Backoff::new(Duration::from_millis(1), Duration::from_secs(1));
-        ShardReader::new(ShardKey::new("s", "shardId-0"), shared, Checkpoint::TrimHorizon, backoff)
+        ShardReader::new(ShardKey::new("s", "shardId-0"), shared, Checkpoint::TrimHorizon, None, backoff)
     }
 
     #[test]
@@ -372,21 +373,6 @@ mod tests {
         assert_eq!(reader.wait_after(true, false), Duration::ZERO, "an empty page on the way is not the tip");
         assert_eq!(reader.wait_after(false, false), Duration::ZERO);
         assert_eq!(reader.wait_after(false, true), Duration::from_secs(1), "records set it back");
-    }
-
-    #[test]
-    fn nothing_before_the_position_is_handed_over() {
-        let records = || {
-            let numbers = ["9", "10", "11"].map(str::to_owned);
-            numbers.map(|sequence_number| Record { data: vec![], sequence_number, partition_key: String::new(), arrival_ms: None }).to_vec()
-        };
-        let left = |position: Checkpoint| -> Vec<String> {
-            not_before(&position, records()).into_iter().map(|record| record.sequence_number).collect()
-        };
-        assert_eq!(left(Checkpoint::TrimHorizon), ["9", "10", "11"]);
-        assert_eq!(left(Checkpoint::after("10")), ["11"]);
-        let partial = Checkpoint::After { sequence_number: "10".into(), sub_sequence: Some(0) };
-        assert_eq!(left(partial), ["10", "11"]);
     }
 
     #[test]

@@ -185,7 +185,7 @@ impl<T: LeaseTable + std::fmt::Debug> Supervisor<T> {
         };
         let key = ShardKey::new(self.stream.clone(), token.key().clone());
         let calls = self.shared.calls.clone();
-        let reader = ShardReader::new(key, shared, token.opening().clone(), self.backoff.clone());
+        let reader = ShardReader::new(key, shared, token.opening().clone(), token.taken().hash_range, self.backoff.clone());
         read(token, reader, calls, self.backoff.clone(), self.deliveries.clone())
     }
 }

@@ -1,5 +1,6 @@
 //! The single integration binary.
 //!
+//! * `aggregated`: records that a producer packed into one;
 //! * `contract`: what the consumer promises, run against two independent Kinesis servers;
 //! * `faults`: what it does when service and network misbehave;
 //! * `plan_model`: the plan against a plain model of a stream, over random histories;
@@ -14,6 +15,7 @@
     clippy::too_many_lines,
     reason = "tests fail by panicking, and wait by the clock"
 )]
+mod aggregated;
 mod contract;
 mod faults;
 mod folder;
