@@ -10,6 +10,7 @@
 //! * [`plan`](mod@plan): which shards to read now, from where, and which wait (pure; no clock, no I/O);
 //! * [`kpl`]: records that a producer packed into one (pure);
 //! * `shard`: one shard's state machine (iterator, pages, throttling, expiry, its end);
+//! * `fan_out`: the stream's registered consumer and its subscriptions, instead of polling;
 //! * `discovery`: one stream's task, which lists shards, follows the plan and owns the readers;
 //! * [`consumer`]: [`Consumer::start`], which wires streams, channel and limits together;
 //! * [`trouble`]: every error the service or the network can give, by what it means for a reader;
@@ -27,6 +28,8 @@
 //!   [`ConsumerSettings::concurrent_fetches`] pages are being fetched or wait for a place in it.
 //! * **Packed records come apart**: the user records of an aggregated record (KPL) come one by one,
 //!   each with its own partition key and its sub-sequence number, at which reading can resume.
+//! * **Polled or subscribed to**: with [`StreamSettings::fan_out`] shards are subscribed to instead
+//!   of polled. Deliveries, positions and limits are the same.
 //! * **It goes on**: throttling, time-outs, expired credentials, an absent stream are told as
 //!   [`Delivery::Trouble`] and retried for ever, with exponential backoff and full jitter.
 //!
@@ -35,7 +38,9 @@
 //! idempotent.
 //!
 //! # What is absent
-//! Enhanced fan-out. [`Consumer`] reads all shards by itself and does not use [`leasing`]. Payloads are
+//! Enhanced fan-out opens all subscriptions through the client it is given, whose connector keeps one
+//! HTTP/2 connection to the service; how many subscriptions the service takes on one has not been
+//! tried. A consumer that was registered is never deregistered. [`Consumer`] reads all shards by itself and does not use [`leasing`]. Payloads are
 //! opaque bytes and are never logged.
 //!
 //! A stream that was deleted and made again under the same name has the same shard ids. Its old
@@ -96,12 +101,13 @@ pub mod trouble;
 mod backoff;
 mod calls;
 mod discovery;
+mod fan_out;
 mod outlet;
 mod shard;
 
 pub use checkpoint::{Checkpoint, Lease, Manifest, ShardKey};
 pub use consumer::{Consumer, ConsumerHandle};
 pub use delivery::{Delivery, GapKind, Record};
-pub use settings::{ConsumerSettings, SettingsError, StartAt, StreamSettings, client_config_defaults};
+pub use settings::{ConsumerSettings, FanOut, SettingsError, StartAt, StreamSettings, client_config_defaults};
 pub use store::{FolderStore, LeaseStore, StoreError};
 pub use trouble::TroubleKind;

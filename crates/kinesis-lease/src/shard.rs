@@ -1,6 +1,7 @@
 //! One shard's reader.
 
 mod parts;
+mod subscription;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,11 +13,13 @@ use crate::backoff::Backoff;
 use crate::calls::{Fetched, StreamCalls};
 use crate::checkpoint::{Checkpoint, ShardKey};
 use crate::delivery::{Delivery, GapKind};
+use crate::fan_out::StreamConsumer;
 use crate::outlet::{Closed, Outlet};
 use crate::plan::HashRange;
 use crate::settings::StreamSettings;
 use crate::trouble::{Fault, TroubleKind};
 use parts::{Parts, Unpacking};
+use subscription::Subscription;
 
 /// An iterator is good for five minutes. One older than this is replaced before it is used, so that
 /// a caller's long stall costs no failed call.
@@ -30,6 +33,8 @@ const LATEST_OVERLAP_MS: i64 = 5_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub(crate) calls: StreamCalls,
+    /// Through whom to subscribe; `None`: poll.
+    pub(crate) consumer: Option<Arc<StreamConsumer>>,
     pub(crate) settings: Arc<StreamSettings>,
     pub(crate) deliveries: Outlet,
     /// Bounds the pages that are in memory but not yet in the channel, over all streams.
@@ -62,11 +67,13 @@ pub(crate) enum Outcome {
 ///    refused    └──┘  └─ shard not found ──────────┴─────────────────▶ Missing
 ///               Gap, position := TRIM_HORIZON
 /// ```
-/// Every other failure stays in its state and waits (`Trouble`).
+/// Every other failure stays in its state and waits (`Trouble`). Under fan-out `Subscribed` is in
+/// `Reading`'s place, and falls back to `NoIterator` whenever a subscription is over.
 #[derive(Debug)]
 enum State {
     NoIterator,
     Reading { iterator: String, since: Instant },
+    Subscribed(Box<Subscription>),
 }
 
 /// Reads one shard until it ends. Survives its own [`run`](Self::run): position and backoff are
@@ -81,8 +88,11 @@ pub(crate) struct ShardReader {
     state: State,
     backoff: Backoff,
     last_failure: Option<TroubleKind>,
-    /// When the last `GetRecords` began.
+    /// When the last `GetRecords` or `SubscribeToShard` began.
     last_call: Option<Instant>,
+    /// Where the last subscription was, records or not, and when it began.
+    continuation: Option<Arc<str>>,
+    subscribed_at: Option<Instant>,
     idle_wait: Duration,
     opened: bool,
 }
@@ -100,6 +110,8 @@ impl ShardReader {
             backoff,
             last_failure: None,
             last_call: None,
+            continuation: None,
+            subscribed_at: None,
             opened: false,
         }
     }
@@ -129,7 +141,11 @@ impl ShardReader {
                 State::Reading { iterator, since } if since.elapsed() < ITERATOR_AGE_MAX => {
                     self.read(iterator, since).await?;
                 }
-                State::Reading { .. } | State::NoIterator => self.find_iterator().await?,
+                State::Subscribed(subscription) => self.receive(*subscription).await?,
+                State::Reading { .. } | State::NoIterator => match self.shared.consumer.clone() {
+                    Some(consumer) => self.subscribe(&consumer).await?,
+                    None => self.find_iterator().await?,
+                },
             }
         }
     }
@@ -140,9 +156,7 @@ impl ShardReader {
         let asked_ms = epoch_ms();
         let error = match self.iterator_at(&self.position).await {
             Ok(state) => {
-                if self.position == Checkpoint::Latest {
-                    self.position = Checkpoint::AtTimestamp(asked_ms - LATEST_OVERLAP_MS);
-                }
+                self.make_latest_durable(asked_ms);
                 self.state = state;
                 return Ok(());
             }
@@ -162,6 +176,13 @@ impl ShardReader {
         self.failed(error).await
     }
 
+    /// The service has answered a call at `LATEST` that was made then.
+    fn make_latest_durable(&mut self, asked_ms: i64) {
+        if self.position == Checkpoint::Latest {
+            self.position = Checkpoint::AtTimestamp(asked_ms - LATEST_OVERLAP_MS);
+        }
+    }
+
     async fn iterator_at(&self, position: &Checkpoint) -> Result<State, Fault> {
         let since = Instant::now();
         let iterator = self.shared.calls.iterator(&self.key.shard, position).await?;
@@ -170,6 +191,7 @@ impl ShardReader {
 
     async fn tell_gap(&mut self, error: Fault) -> Result<(), Outcome> {
         let lost_from = std::mem::replace(&mut self.position, Checkpoint::TrimHorizon);
+        self.continuation = None;
         tracing::warn!(shard = %self.key, %lost_from, "checkpoint refused, reading from TRIM_HORIZON");
         let shard = self.key.clone();
         self.deliver(Delivery::Gap { shard, lost_from, kind: GapKind::Trimmed, message: error.message }).await
@@ -287,9 +309,16 @@ impl ShardReader {
         self.last_failure = None;
     }
 
+    /// As [`tell_failure`](Self::tell_failure), for a failure that speaks of the shard itself.
+    async fn failed(&mut self, error: Fault) -> Result<(), Outcome> {
+        let kind = error.kind;
+        self.tell_failure(error).await?;
+        if kind == TroubleKind::NotFound { Err(Outcome::Missing) } else { Ok(()) }
+    }
+
     /// Tells a failure and waits. An iterator that expired is renewed at once the first time: that
     /// is no fault of the service.
-    async fn failed(&mut self, error: Fault) -> Result<(), Outcome> {
+    async fn tell_failure(&mut self, error: Fault) -> Result<(), Outcome> {
         let first = self.backoff.failures() == 0;
         let mut retry_in = self.backoff.failed();
         if first && error.kind == TroubleKind::Expired {
@@ -301,14 +330,14 @@ impl ShardReader {
         let shard = Some(self.key.clone());
         self.deliver(Delivery::Trouble { stream: self.key.stream.clone(), shard, kind, message: error.message, retry_in }).await?;
         tokio::time::sleep(retry_in).await;
-        if kind == TroubleKind::NotFound { Err(Outcome::Missing) } else { Ok(()) }
+        Ok(())
     }
 
     /// The end that the last answer claimed was not one: the listing shows the shard open. Reading
     /// resumes at the position, which has not moved.
     pub(crate) async fn end_denied(&mut self) -> Result<(), Outcome> {
         self.state = State::NoIterator;
-        let message = "GetRecords gave no next iterator, but the shard is listed as open";
+        let message = "an answer said that the shard is at its end, but it is listed as open";
         self.failed(Fault::new(TroubleKind::BadReply, message)).await
     }
 
@@ -356,6 +385,7 @@ mod tests {
         let settings = StreamSettings::new("s");
         let shared = Shared {
             calls: StreamCalls::new(aws_sdk_kinesis::Client::from_conf(config), &settings, Duration::from_secs(1)),
+            consumer: None,
             settings: Arc::new(settings),
             deliveries: tokio::sync::mpsc::channel(1).0.into(),
             fetches: Arc::new(Semaphore::new(1)),
