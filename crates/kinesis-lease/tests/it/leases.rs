@@ -2,6 +2,7 @@
 
 mod dynamo;
 mod fleet;
+mod known_bugs;
 mod reading;
 
 use std::sync::Arc;
