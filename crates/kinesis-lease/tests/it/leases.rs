@@ -3,6 +3,7 @@
 mod dynamo;
 mod fleet;
 mod known_bugs;
+mod oracle;
 mod reading;
 
 use std::sync::Arc;

@@ -207,6 +207,7 @@ fn every_test_that_the_readme_names_exists() {
     assert!(rows.len() >= 13 && names.len() >= 20, "{} rows, {} names", rows.len(), names.len());
     for name in names {
         let function = name.rsplit("::").next().unwrap();
-        assert!(sources.contains(&format!("fn {function}(")), "{name}");
+        let is_there = ["(", "<"].iter().any(|next| sources.contains(&format!("fn {function}{next}")));
+        assert!(is_there, "{name}");
     }
 }
