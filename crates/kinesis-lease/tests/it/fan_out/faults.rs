@@ -1,6 +1,6 @@
 //! Subscriptions that are refused, break off, fall silent or speak nonsense.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ferrokinesis::store::StoreOptions;
 use kinesis_lease::{Checkpoint, Consumer, ConsumerSettings, Delivery, GapKind, Lease, Manifest, ShardKey, StreamSettings, TroubleKind};
@@ -158,43 +158,65 @@ async fn subscriptions_keep_their_distance() {
     reader.stop().await;
 }
 
-/// Whoever waits for an event holds no permit: with a single one all shards are read.
-#[tokio::test]
-async fn quiet_subscriptions_are_in_nobodys_way() {
-    let server = Server::ferrokinesis().await;
-    let mut stream = Stream::create(&server.client, 8).await;
-    let limits = ConsumerSettings { concurrent_fetches: 1, ..quick() };
-    let mut reader = Reader::start_with(&server.client, subscribed(&stream.name), limits, Manifest::default());
-    reader.until("an event of each shard", |seen| seen.pages.len() == 8).await;
+/// A stream of two shards with 64 records, of which the first shard brings one event and falls silent.
+async fn half_silent() -> (Stream, Proxy, Server) {
+    let server = server().await;
+    let mut stream = Stream::create(&server.client, 2).await;
     stream.put(64).await;
-    reader.until_payloads(64).await;
-    reader.stop().await;
+    let proxy = Proxy::start(&server.endpoint, |call| {
+        let is_silent = call.operation == "SubscribeToShard" && call.body.contains("shardId-000000000000");
+        if is_silent { Act::Events([initial_response(), event(NOTHING_NEW)].concat(), After::Silence) } else { Act::Pass }
+    })
+    .await;
+    (stream, proxy, server)
+}
+
+/// Whoever waits for an event holds no permit: with a single one the other shard is read.
+#[tokio::test]
+async fn a_quiet_subscription_is_in_nobodys_way() {
+    let (stream, proxy, _server) = half_silent().await;
+    let limits = ConsumerSettings { concurrent_fetches: 1, ..quick() };
+    let streams = vec![(bare_client(&proxy.endpoint), subscribed(&stream.name))];
+    let (mut deliveries, consumer) = Consumer::start(streams, limits, Manifest::default()).unwrap();
+    let (mut is_silent, mut pages, mut records) = (false, 0, 0);
+    let receive = async {
+        // Long after the first shard has begun to wait.
+        while !is_silent || pages < 5 || records == 0 {
+            if let Delivery::Page { shard, records: page, .. } = deliveries.recv().await.expect("the consumer runs") {
+                is_silent |= &*shard.shard == "shardId-000000000000";
+                pages += usize::from(is_silent && &*shard.shard == "shardId-000000000001");
+                records += page.len();
+            }
+        }
+    };
+    // Less than the time after which the silence itself would end the waiting.
+    tokio::time::timeout(Duration::from_secs(20), receive).await.expect("the other shard is read");
+    consumer.stop().await;
 }
 
 /// The time for which a caller does not receive is not the service's silence.
 #[tokio::test]
 async fn a_slow_caller_is_no_silence() {
-    let server = Server::ferrokinesis().await;
-    let mut stream = Stream::create(&server.client, 3).await;
-    let limits = ConsumerSettings { concurrent_fetches: 1, pages_in_flight: 1, call_timeout: Duration::from_millis(800), ..quick() };
-    let streams = vec![(server.client.clone(), subscribed(&stream.name))];
+    let (stream, proxy, _server) = half_silent().await;
+    let call_timeout = Duration::from_secs(1);
+    let limits = ConsumerSettings { concurrent_fetches: 1, pages_in_flight: 1, call_timeout, ..quick() };
+    let streams = vec![(bare_client(&proxy.endpoint), subscribed(&stream.name))];
     let (mut deliveries, consumer) = Consumer::start(streams, limits, Manifest::default()).unwrap();
-    stream.put(32).await;
-    let (mut records, mut pages) = (0, 0);
-    while records < 32 {
-        match deliveries.recv().await.expect("the consumer runs") {
-            Delivery::Page { records: page, .. } => {
-                pages += 1;
-                records += page.len();
-                if pages == 3 {
-                    // One page is in the channel, one waits under the permit, two shards wait for it.
-                    tokio::time::sleep(Duration::from_secs(2)).await;
-                    stream.put(16).await;
-                }
-            }
-            Delivery::Trouble { kind, message, .. } => assert_eq!(kind, TroubleKind::NotReady, "{message}"),
-            _ => {}
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < 2 {
+        if let Delivery::Page { shard, .. } = deliveries.recv().await.expect("the consumer runs") {
+            seen.insert(shard);
         }
     }
+    // The other shard's next page waits under the only permit.
+    tokio::time::sleep(3 * call_timeout).await;
+    let resumed = Instant::now();
+    loop {
+        if let Delivery::Trouble { kind: TroubleKind::TimedOut, .. } = deliveries.recv().await.expect("the consumer runs") {
+            break;
+        }
+    }
+    let silence = resumed.elapsed();
+    assert!(silence > call_timeout / 2, "told {silence:?} after the caller was there again");
     consumer.stop().await;
 }
