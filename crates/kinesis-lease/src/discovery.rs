@@ -22,7 +22,7 @@ use crate::backoff::Backoff;
 use crate::checkpoint::{Checkpoint, Lease, ShardKey};
 use crate::delivery::Delivery;
 use crate::outlet::Closed;
-use crate::plan::{ListedShard, plan};
+use crate::plan::{HashRange, ListedShard, plan};
 use crate::shard::{Outcome, ShardReader, Shared};
 
 /// Nobody receives the deliveries any more.
@@ -166,13 +166,15 @@ impl StreamTask {
         if !plan.create.is_empty() || !plan.unlisted.is_empty() {
             self.deliver(Delivery::Discovered { stream: self.stream.clone(), created: plan.create, unlisted: plan.unlisted }).await?;
         }
+        let ranges: BTreeMap<&Arc<str>, Option<HashRange>> = listed.iter().map(|listed| (&listed.shard, listed.hash_range)).collect();
         for shard in plan.read {
-            self.open(shard);
+            let hash_range = ranges.get(&shard).copied().flatten();
+            self.open(shard, hash_range);
         }
         Ok(())
     }
 
-    fn open(&mut self, shard: Arc<str>) {
+    fn open(&mut self, shard: Arc<str>, hash_range: Option<HashRange>) {
         let Some(lease) = self.leases.get(&shard) else {
             return;
         };
@@ -184,7 +186,7 @@ impl StreamTask {
         let mut backoff = self.backoff.clone();
         backoff.succeeded();
         let from = lease.checkpoint.clone();
-        self.spawn(Box::new(ShardReader::new(key, self.shared.clone(), from, backoff)));
+        self.spawn(Box::new(ShardReader::new(key, self.shared.clone(), from, hash_range, backoff)));
     }
 
     fn spawn(&mut self, mut reader: Box<ShardReader>) {

@@ -40,7 +40,7 @@
 //! What is read after the last checkpoint is read again by the next owner: at least once.
 //!
 //! # What is absent
-//! Enhanced fan-out. Several streams in one table: give each a table of its own. KCL 3's assignment
+//! Several streams in one table: give each a table of its own. KCL 3's assignment
 //! by load. A fleet that is shared with KCL itself: the row is KCL 2's and either leaves the other's
 //! live leases alone, but a finished lease, which is not renewed here, is free to be taken in KCL's
 //! eyes, and KCL does not hand over.

@@ -8,7 +8,9 @@
 //! # Reading order
 //! * [`checkpoint`]: [`ShardKey`], [`Checkpoint`], [`Lease`] and the [`Manifest`] that holds them;
 //! * [`plan`](mod@plan): which shards to read now, from where, and which wait (pure; no clock, no I/O);
+//! * [`kpl`]: records that a producer packed into one (pure);
 //! * `shard`: one shard's state machine (iterator, pages, throttling, expiry, its end);
+//! * `fan_out`: the stream's registered consumer and its subscriptions, instead of polling;
 //! * `discovery`: one stream's task, which lists shards, follows the plan and owns the readers;
 //! * [`consumer`]: [`Consumer::start`], which wires streams, channel and limits together;
 //! * [`trouble`]: every error the service or the network can give, by what it means for a reader;
@@ -24,6 +26,10 @@
 //! * **Memory is bounded** however far behind the reader is: at most
 //!   [`ConsumerSettings::pages_in_flight`] deliveries wait in the channel and at most
 //!   [`ConsumerSettings::concurrent_fetches`] pages are being fetched or wait for a place in it.
+//! * **Packed records come apart**: the user records of an aggregated record (KPL) come one by one,
+//!   each with its own partition key and its sub-sequence number, at which reading can resume.
+//! * **Polled or subscribed to**: with [`StreamSettings::fan_out`] shards are subscribed to instead
+//!   of polled. Deliveries, positions and limits are the same.
 //! * **It goes on**: throttling, time-outs, expired credentials, an absent stream are told as
 //!   [`Delivery::Trouble`] and retried for ever, with exponential backoff and full jitter.
 //!
@@ -32,8 +38,9 @@
 //! idempotent.
 //!
 //! # What is absent
-//! Enhanced fan-out and the taking apart of aggregated records (KPL); their sub-sequence checkpoints
-//! are kept. [`Consumer`] reads all shards by itself and does not use [`leasing`]. Payloads are
+//! Enhanced fan-out opens all subscriptions through the client it is given, whose connector keeps one
+//! HTTP/2 connection to the service; how many subscriptions the service takes on one has not been
+//! tried. A consumer that was registered is never deregistered. [`Consumer`] reads all shards by itself and does not use [`leasing`]. Payloads are
 //! opaque bytes and are never logged.
 //!
 //! A stream that was deleted and made again under the same name has the same shard ids. Its old
@@ -84,6 +91,7 @@
 pub mod checkpoint;
 pub mod consumer;
 pub mod delivery;
+pub mod kpl;
 pub mod leasing;
 pub mod plan;
 pub mod settings;
@@ -93,12 +101,13 @@ pub mod trouble;
 mod backoff;
 mod calls;
 mod discovery;
+mod fan_out;
 mod outlet;
 mod shard;
 
 pub use checkpoint::{Checkpoint, Lease, Manifest, ShardKey};
 pub use consumer::{Consumer, ConsumerHandle};
 pub use delivery::{Delivery, GapKind, Record};
-pub use settings::{ConsumerSettings, SettingsError, StartAt, StreamSettings, client_config_defaults};
+pub use settings::{ConsumerSettings, FanOut, SettingsError, StartAt, StreamSettings, client_config_defaults};
 pub use store::{FolderStore, LeaseStore, StoreError};
 pub use trouble::TroubleKind;

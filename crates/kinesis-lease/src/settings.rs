@@ -63,6 +63,44 @@ pub struct StreamSettings {
     /// Wait between two listings of the stream's shards, apart from those at the start and at the
     /// end of a shard. Default 60 s.
     pub discovery_interval: Duration,
+    /// Whether records that the Kinesis Producer Library packed into one are taken apart, as KCL
+    /// does. Default true: what is not packed is left as it is.
+    pub aggregated: bool,
+    /// Subscribe to the shards (enhanced fan-out) instead of polling them: 2 MB a second and shard of
+    /// this consumer's own, pushed as they come, for a price of their own. Default `None`: poll.
+    ///
+    /// The polling settings have no effect then. The credentials need `kinesis:SubscribeToShard`,
+    /// `DescribeStreamConsumer`, and for a name `RegisterStreamConsumer` and `DescribeStreamSummary`.
+    pub fan_out: Option<FanOut>,
+    /// Least time between two subscriptions to one shard; a fifth of it after an attempt that failed.
+    /// Default 5 s: the service refuses a second one within that time, and more than one attempt a
+    /// second.
+    pub min_subscribe_interval: Duration,
+}
+
+/// The registered consumer through which a stream is subscribed to.
+///
+/// It must be this application's own: of two subscriptions to one shard through one consumer the later
+/// ends the earlier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FanOut {
+    /// By its name, 1 to 128 characters of `[a-zA-Z0-9_.-]`. It is registered if it is not there, and
+    /// stays registered (and paid for) until somebody deregisters it.
+    Name(String),
+    /// By its ARN. It is there already.
+    Arn(String),
+}
+
+impl FanOut {
+    fn is_valid(&self) -> bool {
+        match self {
+            Self::Name(name) => {
+                let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+                (1..=128).contains(&name.len()) && name.bytes().all(is_allowed)
+            }
+            Self::Arn(arn) => arn.starts_with("arn:") && arn.contains("/consumer/"),
+        }
+    }
 }
 
 impl Default for StreamSettings {
@@ -77,6 +115,9 @@ impl Default for StreamSettings {
             min_call_interval: Duration::from_millis(200),
             records_per_call: RECORDS_PER_CALL_MAX,
             discovery_interval: Duration::from_secs(60),
+            aggregated: true,
+            fan_out: None,
+            min_subscribe_interval: Duration::from_secs(5),
         }
     }
 }
@@ -96,18 +137,22 @@ impl StreamSettings {
 /// Limits that all streams of a consumer share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerSettings {
-    /// Deliveries that may wait for the caller. Default 16; a page is at most 10 MB.
+    /// Deliveries that may wait for the caller. Default 16; a page is at most 10 MB. One of aggregated
+    /// records, which repeat their keys when they are taken apart, comes in parts of 16 MiB, or of
+    /// one record with at most [`kpl::USER_BYTES_MAX`](crate::kpl::USER_BYTES_MAX).
     pub pages_in_flight: usize,
-    /// `GetRecords` calls at a time. Default 4. A 10 MB page costs about 30 MB while it is received
+    /// `GetRecords` calls, or events of subscriptions, at a time. Default 4. A 10 MB page costs about 30 MB while it is received
     /// and decoded, and the call keeps its place until the page is in the channel. So the most that
-    /// a consumer holds is about `pages_in_flight` × 10 MB + `concurrent_fetches` × 30 MB.
+    /// a consumer holds is about `pages_in_flight` × 10 MB + `concurrent_fetches` × 30 MB; and for
+    /// each shard that is subscribed to, the part of an event that has arrived.
     pub concurrent_fetches: usize,
     /// The first retry comes after a random time up to this. Default 250 ms.
     pub backoff_base: Duration,
     /// That limit doubles with each failure in a row, up to this. Default 30 s.
     pub backoff_max: Duration,
     /// A call that has no answer after this long, the client's own retries included, has failed.
-    /// Default 30 s. It holds whatever time-outs the client has.
+    /// Default 30 s. It holds whatever time-outs the client has. So has a subscription that brings no
+    /// event for this long; the service sends one every few seconds, records or not.
     pub call_timeout: Duration,
     /// How long [`ConsumerHandle::stop`](crate::ConsumerHandle::stop) waits for the tasks to end.
     /// They end at their next await, so the default of 5 s is ample.
@@ -137,6 +182,9 @@ pub enum SettingsError {
     /// Two streams would share their leases.
     #[error("two streams are called {0:?}: give one of them an alias")]
     Duplicate(String),
+    /// A stream is to be subscribed to through something that is no consumer.
+    #[error("{0:?} is no consumer's name or ARN")]
+    NoConsumer(FanOut),
     /// A number is outside its range.
     #[error("{name} is {value}, but must be {allowed}")]
     OutOfRange {
@@ -160,6 +208,9 @@ pub(crate) fn validate<'a>(
         }
         if !keys.insert(stream.key()) {
             return Err(SettingsError::Duplicate(stream.key().to_string()));
+        }
+        if let Some(consumer) = stream.fan_out.as_ref().filter(|consumer| !consumer.is_valid()) {
+            return Err(SettingsError::NoConsumer(consumer.clone()));
         }
         if !(1..=RECORDS_PER_CALL_MAX).contains(&stream.records_per_call) {
             return Err(SettingsError::OutOfRange {
@@ -228,6 +279,14 @@ mod tests {
         greedy.records_per_call = 10_001;
         let error = check(&[greedy]).expect_err("over the service's cap");
         assert_eq!(error.to_string(), "records_per_call is 10001, but must be 1 to 10000");
+
+        let subscribed = |consumer: FanOut| check(&[StreamSettings { fan_out: Some(consumer), ..StreamSettings::new("a") }]);
+        assert_eq!(subscribed(FanOut::Name("my-app_1.x".into())), Ok(()));
+        assert_eq!(subscribed(FanOut::Arn("arn:aws:kinesis:eu-central-1:1:stream/a/consumer/b:1".into())), Ok(()));
+        let bad = [FanOut::Name(String::new()), FanOut::Name("a b".into()), FanOut::Name("x".repeat(129)), FanOut::Arn("my-app".into())];
+        for bad in bad {
+            assert_eq!(subscribed(bad.clone()), Err(SettingsError::NoConsumer(bad)));
+        }
 
         let none = ConsumerSettings { pages_in_flight: 0, ..fine.clone() };
         assert!(validate(&[StreamSettings::new("a")], &none).is_err());

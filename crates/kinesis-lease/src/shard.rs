@@ -1,5 +1,8 @@
 //! One shard's reader.
 
+mod parts;
+mod subscription;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,11 +11,15 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::calls::{Fetched, StreamCalls};
-use crate::checkpoint::{Checkpoint, ShardKey, compare_sequence_numbers};
-use crate::delivery::{Delivery, GapKind, Record};
+use crate::checkpoint::{Checkpoint, ShardKey};
+use crate::delivery::{Delivery, GapKind};
+use crate::fan_out::StreamConsumer;
 use crate::outlet::{Closed, Outlet};
+use crate::plan::HashRange;
 use crate::settings::StreamSettings;
 use crate::trouble::{Fault, TroubleKind};
+use parts::{Parts, Unpacking};
+use subscription::Subscription;
 
 /// An iterator is good for five minutes. One older than this is replaced before it is used, so that
 /// a caller's long stall costs no failed call.
@@ -26,6 +33,8 @@ const LATEST_OVERLAP_MS: i64 = 5_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub(crate) calls: StreamCalls,
+    /// Through whom to subscribe; `None`: poll.
+    pub(crate) consumer: Option<Arc<StreamConsumer>>,
     pub(crate) settings: Arc<StreamSettings>,
     pub(crate) deliveries: Outlet,
     /// Bounds the pages that are in memory but not yet in the channel, over all streams.
@@ -58,11 +67,13 @@ pub(crate) enum Outcome {
 ///    refused    └──┘  └─ shard not found ──────────┴─────────────────▶ Missing
 ///               Gap, position := TRIM_HORIZON
 /// ```
-/// Every other failure stays in its state and waits (`Trouble`).
+/// Every other failure stays in its state and waits (`Trouble`). Under fan-out `Subscribed` is in
+/// `Reading`'s place, and falls back to `NoIterator` whenever a subscription is over.
 #[derive(Debug)]
 enum State {
     NoIterator,
     Reading { iterator: String, since: Instant },
+    Subscribed(Box<Subscription>),
 }
 
 /// Reads one shard until it ends. Survives its own [`run`](Self::run): position and backoff are
@@ -71,21 +82,27 @@ enum State {
 pub(crate) struct ShardReader {
     key: ShardKey,
     shared: Shared,
+    unpacking: Unpacking,
     /// After the last record that was handed over, or where to begin.
     position: Checkpoint,
     state: State,
     backoff: Backoff,
     last_failure: Option<TroubleKind>,
-    /// When the last `GetRecords` began.
+    /// When the last `GetRecords` or `SubscribeToShard` began.
     last_call: Option<Instant>,
+    /// Where the last subscription was, records or not, and when it began.
+    continuation: Option<Arc<str>>,
+    subscribed_at: Option<Instant>,
     idle_wait: Duration,
     opened: bool,
 }
 
 impl ShardReader {
-    pub(crate) fn new(key: ShardKey, shared: Shared, position: Checkpoint, backoff: Backoff) -> Self {
+    /// `hash_range` is the shard's part of the key space, if it is known.
+    pub(crate) fn new(key: ShardKey, shared: Shared, position: Checkpoint, hash_range: Option<HashRange>, backoff: Backoff) -> Self {
         Self {
             idle_wait: shared.settings.poll_interval,
+            unpacking: Unpacking { aggregated: shared.settings.aggregated, hash_range },
             key,
             shared,
             position,
@@ -93,6 +110,8 @@ impl ShardReader {
             backoff,
             last_failure: None,
             last_call: None,
+            continuation: None,
+            subscribed_at: None,
             opened: false,
         }
     }
@@ -122,7 +141,11 @@ impl ShardReader {
                 State::Reading { iterator, since } if since.elapsed() < ITERATOR_AGE_MAX => {
                     self.read(iterator, since).await?;
                 }
-                State::Reading { .. } | State::NoIterator => self.find_iterator().await?,
+                State::Subscribed(subscription) => self.receive(*subscription).await?,
+                State::Reading { .. } | State::NoIterator => match self.shared.consumer.clone() {
+                    Some(consumer) => self.subscribe(&consumer).await?,
+                    None => self.find_iterator().await?,
+                },
             }
         }
     }
@@ -133,9 +156,7 @@ impl ShardReader {
         let asked_ms = epoch_ms();
         let error = match self.iterator_at(&self.position).await {
             Ok(state) => {
-                if self.position == Checkpoint::Latest {
-                    self.position = Checkpoint::AtTimestamp(asked_ms - LATEST_OVERLAP_MS);
-                }
+                self.make_latest_durable(asked_ms);
                 self.state = state;
                 return Ok(());
             }
@@ -155,6 +176,13 @@ impl ShardReader {
         self.failed(error).await
     }
 
+    /// The service has answered a call at `LATEST` that was made then.
+    fn make_latest_durable(&mut self, asked_ms: i64) {
+        if self.position == Checkpoint::Latest {
+            self.position = Checkpoint::AtTimestamp(asked_ms - LATEST_OVERLAP_MS);
+        }
+    }
+
     async fn iterator_at(&self, position: &Checkpoint) -> Result<State, Fault> {
         let since = Instant::now();
         let iterator = self.shared.calls.iterator(&self.key.shard, position).await?;
@@ -163,6 +191,7 @@ impl ShardReader {
 
     async fn tell_gap(&mut self, error: Fault) -> Result<(), Outcome> {
         let lost_from = std::mem::replace(&mut self.position, Checkpoint::TrimHorizon);
+        self.continuation = None;
         tracing::warn!(shard = %self.key, %lost_from, "checkpoint refused, reading from TRIM_HORIZON");
         let shard = self.key.clone();
         self.deliver(Delivery::Gap { shard, lost_from, kind: GapKind::Trimmed, message: error.message }).await
@@ -212,16 +241,12 @@ impl ShardReader {
         }
     }
 
-    /// Delivers a page, moves the position behind it and returns the wait before the next call.
+    /// Delivers a page, in parts if it is large, moves the position behind it and returns the wait
+    /// before the next call.
     async fn hand_over(&mut self, fetched: Fetched) -> Result<Duration, Outcome> {
         let limit = usize::try_from(self.shared.settings.records_per_call).unwrap_or(usize::MAX);
         let full = fetched.records.len() >= limit;
-        let records = not_before(&self.position, fetched.records);
-        let empty = records.is_empty();
-        let end = match records.last() {
-            Some(last) => Checkpoint::after(last.sequence_number.as_str()),
-            None => self.position.clone(),
-        };
+        let empty = fetched.records.is_empty();
         let at_tip = match fetched.millis_behind_latest {
             // Some servers always say 0: a full page has probably more behind it.
             Some(behind) => behind == 0 && !full,
@@ -229,11 +254,22 @@ impl ShardReader {
         };
         // An end is told as such, and an answer that wrongly claims one proves nothing.
         let caught_up = at_tip && fetched.next_iterator.is_some();
-        let shard = self.key.clone();
-        self.deliver(Delivery::Page { shard, records, end: end.clone(), millis_behind_latest: fetched.millis_behind_latest, caught_up })
-            .await?;
-        self.position = end;
-        Ok(self.wait_after(empty, caught_up))
+        let mut parts = Parts::new(fetched.records, self.position.clone(), self.unpacking);
+        loop {
+            let part = parts.next();
+            let is_last = parts.is_last();
+            let (shard, millis_behind_latest) = (self.key.clone(), fetched.millis_behind_latest);
+            if part.misplaced > 0 {
+                tracing::warn!(%shard, records = part.misplaced, upto = %part.end, "aggregated records of other shards dropped");
+                self.deliver(Delivery::Misplaced { shard: shard.clone(), records: part.misplaced, upto: part.end.clone() }).await?;
+            }
+            let (records, end, caught_up) = (part.records, part.end.clone(), caught_up && is_last);
+            self.deliver(Delivery::Page { shard, records, end, millis_behind_latest, caught_up }).await?;
+            self.position = part.end;
+            if is_last {
+                return Ok(self.wait_after(empty, caught_up));
+            }
+        }
     }
 
     /// No wait while behind; at the tip the poll interval, and longer the longer nothing comes.
@@ -273,9 +309,16 @@ impl ShardReader {
         self.last_failure = None;
     }
 
+    /// As [`tell_failure`](Self::tell_failure), for a failure that speaks of the shard itself.
+    async fn failed(&mut self, error: Fault) -> Result<(), Outcome> {
+        let kind = error.kind;
+        self.tell_failure(error).await?;
+        if kind == TroubleKind::NotFound { Err(Outcome::Missing) } else { Ok(()) }
+    }
+
     /// Tells a failure and waits. An iterator that expired is renewed at once the first time: that
     /// is no fault of the service.
-    async fn failed(&mut self, error: Fault) -> Result<(), Outcome> {
+    async fn tell_failure(&mut self, error: Fault) -> Result<(), Outcome> {
         let first = self.backoff.failures() == 0;
         let mut retry_in = self.backoff.failed();
         if first && error.kind == TroubleKind::Expired {
@@ -287,14 +330,14 @@ impl ShardReader {
         let shard = Some(self.key.clone());
         self.deliver(Delivery::Trouble { stream: self.key.stream.clone(), shard, kind, message: error.message, retry_in }).await?;
         tokio::time::sleep(retry_in).await;
-        if kind == TroubleKind::NotFound { Err(Outcome::Missing) } else { Ok(()) }
+        Ok(())
     }
 
     /// The end that the last answer claimed was not one: the listing shows the shard open. Reading
     /// resumes at the position, which has not moved.
     pub(crate) async fn end_denied(&mut self) -> Result<(), Outcome> {
         self.state = State::NoIterator;
-        let message = "GetRecords gave no next iterator, but the shard is listed as open";
+        let message = "an answer said that the shard is at its end, but it is listed as open";
         self.failed(Fault::new(TroubleKind::BadReply, message)).await
     }
 
@@ -325,19 +368,6 @@ impl Fetched {
     }
 }
 
-/// Drops records that lie before the position. The service gives none; KCL guards against it, and
-/// so does this, because a repeated record is counted twice further on.
-fn not_before(position: &Checkpoint, mut records: Vec<Record>) -> Vec<Record> {
-    if let Checkpoint::After { sequence_number, sub_sequence } = position {
-        records.retain(|record| match compare_sequence_numbers(&record.sequence_number, sequence_number) {
-            std::cmp::Ordering::Less => false,
-            std::cmp::Ordering::Equal => sub_sequence.is_some(),
-            std::cmp::Ordering::Greater => true,
-        });
-    }
-    records
-}
-
 #[allow(clippy::disallowed_methods, reason = "AT_TIMESTAMP is in the service's wall-clock time")]
 fn epoch_ms() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -355,13 +385,14 @@ mod tests {
         let settings = StreamSettings::new("s");
         let shared = Shared {
             calls: StreamCalls::new(aws_sdk_kinesis::Client::from_conf(config), &settings, Duration::from_secs(1)),
+            consumer: None,
             settings: Arc::new(settings),
             deliveries: tokio::sync::mpsc::channel(1).0.into(),
             fetches: Arc::new(Semaphore::new(1)),
             suspects: Arc::new(Semaphore::new(1)),
         };
         let backoff = Backoff::new(Duration::from_millis(1), Duration::from_secs(1));
-        ShardReader::new(ShardKey::new("s", "shardId-0"), shared, Checkpoint::TrimHorizon, backoff)
+        ShardReader::new(ShardKey::new("s", "shardId-0"), shared, Checkpoint::TrimHorizon, None, backoff)
     }
 
     #[test]
@@ -372,21 +403,6 @@ mod tests {
         assert_eq!(reader.wait_after(true, false), Duration::ZERO, "an empty page on the way is not the tip");
         assert_eq!(reader.wait_after(false, false), Duration::ZERO);
         assert_eq!(reader.wait_after(false, true), Duration::from_secs(1), "records set it back");
-    }
-
-    #[test]
-    fn nothing_before_the_position_is_handed_over() {
-        let records = || {
-            let numbers = ["9", "10", "11"].map(str::to_owned);
-            numbers.map(|sequence_number| Record { data: vec![], sequence_number, partition_key: String::new(), arrival_ms: None }).to_vec()
-        };
-        let left = |position: Checkpoint| -> Vec<String> {
-            not_before(&position, records()).into_iter().map(|record| record.sequence_number).collect()
-        };
-        assert_eq!(left(Checkpoint::TrimHorizon), ["9", "10", "11"]);
-        assert_eq!(left(Checkpoint::after("10")), ["11"]);
-        let partial = Checkpoint::After { sequence_number: "10".into(), sub_sequence: Some(0) };
-        assert_eq!(left(partial), ["10", "11"]);
     }
 
     #[test]

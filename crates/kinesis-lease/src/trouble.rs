@@ -76,7 +76,7 @@ impl TroubleKind {
     }
 
     /// By the service's error code, which may or may not end in `Exception`.
-    fn from_code(code: &str) -> Option<Self> {
+    pub(crate) fn from_code(code: &str) -> Option<Self> {
         Some(match code.strip_suffix("Exception").unwrap_or(code) {
             "ProvisionedThroughputExceeded"
             | "LimitExceeded"
@@ -196,7 +196,7 @@ fn names_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
 /// Longest message that is passed on, in bytes. An error's text may quote what a peer sent.
 const MESSAGE_BYTES_MAX: usize = 1_000;
 
-fn cut(message: &str) -> String {
+pub(crate) fn cut(message: &str) -> String {
     message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned()
 }
 

@@ -27,6 +27,7 @@ use crate::calls::StreamCalls;
 use crate::checkpoint::ShardKey;
 use crate::delivery::Delivery;
 use crate::discovery::{Verdict, judge};
+use crate::fan_out::StreamConsumer;
 use crate::outlet::{Closed, Outlet, Wrap};
 use crate::settings::{ConsumerSettings, SettingsError, StreamSettings, validate};
 use crate::shard::{Outcome, ShardReader, Shared};
@@ -85,11 +86,13 @@ impl LeasedConsumer {
         let source = KinesisShards::new(client.clone(), &stream, settings.call_timeout);
         let worker = WorkerSettings { start: stream.start, ..worker };
         let (events, worker) = LeaseWorker::start(table, source, worker);
+        let calls = StreamCalls::new(client, &stream, settings.call_timeout);
         let task = Supervisor {
             stream: stream.key(),
             deliveries,
             shared: Blank {
-                calls: StreamCalls::new(client, &stream, settings.call_timeout),
+                consumer: StreamConsumer::of(&calls, &stream),
+                calls,
                 settings: Arc::new(stream),
                 fetches: Arc::new(Semaphore::new(settings.concurrent_fetches)),
                 suspects: Arc::new(Semaphore::new(1)),
@@ -127,6 +130,7 @@ impl<T: LeaseTable> LeasedConsumerHandle<T> {
 /// A reader's [`Shared`] without the channel, which is each token's own.
 struct Blank {
     calls: StreamCalls,
+    consumer: Option<Arc<StreamConsumer>>,
     settings: Arc<StreamSettings>,
     fetches: Arc<Semaphore>,
     suspects: Arc<Semaphore>,
@@ -178,6 +182,7 @@ impl<T: LeaseTable + std::fmt::Debug> Supervisor<T> {
         let outlet = TokenOutlet { token: token.clone(), deliveries: self.deliveries.clone() };
         let shared = Shared {
             calls: self.shared.calls.clone(),
+            consumer: self.shared.consumer.clone(),
             settings: self.shared.settings.clone(),
             deliveries: Outlet::Wrapped(Arc::new(outlet)),
             fetches: self.shared.fetches.clone(),
@@ -185,7 +190,7 @@ impl<T: LeaseTable + std::fmt::Debug> Supervisor<T> {
         };
         let key = ShardKey::new(self.stream.clone(), token.key().clone());
         let calls = self.shared.calls.clone();
-        let reader = ShardReader::new(key, shared, token.opening().clone(), self.backoff.clone());
+        let reader = ShardReader::new(key, shared, token.opening().clone(), token.taken().hash_range, self.backoff.clone());
         read(token, reader, calls, self.backoff.clone(), self.deliveries.clone())
     }
 }

@@ -112,6 +112,33 @@ async fn a_garbage_reply_is_no_tip() {
     assert!(reader.stop().await.0.caught_up.is_empty());
 }
 
+/// A shard that is stuck without an error: every answer is empty and the lag grows. It is no tip, and
+/// whoever watches the lag sees it.
+#[tokio::test]
+async fn a_lag_that_grows_without_records_is_shown() {
+    let server = Server::ferrokinesis().await;
+    let stream = Stream::create(&server.client, 1).await;
+    let proxy = Proxy::start(&server.endpoint, |call| match call.operation {
+        "GetRecords" => {
+            let behind = (call.nth + 1) * 60_000;
+            Act::Answer(200, format!(r#"{{"Records":[],"NextShardIterator":"stuck","MillisBehindLatest":{behind}}}"#))
+        }
+        _ => Act::Pass,
+    })
+    .await;
+    let streams = vec![(bare_client(&proxy.endpoint), fast(&stream.name))];
+    let (mut deliveries, consumer) = Consumer::start(streams, quick(), Manifest::default()).unwrap();
+    let mut shown = Vec::new();
+    while shown.len() < 5 {
+        if let Delivery::Page { millis_behind_latest, caught_up, end, .. } = deliveries.recv().await.expect("the consumer runs") {
+            assert!(!caught_up && end == Checkpoint::TrimHorizon);
+            shown.push(millis_behind_latest.unwrap());
+        }
+    }
+    consumer.stop().await;
+    assert_eq!(shown, [60_000, 120_000, 180_000, 240_000, 300_000]);
+}
+
 #[tokio::test]
 async fn refusals_are_told_apart_and_outlived() {
     for (status, code, kind) in [

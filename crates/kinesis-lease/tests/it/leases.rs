@@ -2,6 +2,8 @@
 
 mod dynamo;
 mod fleet;
+mod known_bugs;
+mod oracle;
 mod reading;
 
 use std::sync::Arc;

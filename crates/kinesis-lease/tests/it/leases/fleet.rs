@@ -16,7 +16,7 @@ use crate::support::DEADLINE;
 use crate::support::dynamo::Dynamo;
 
 /// Shards that stay as they are.
-struct Fixed(usize);
+pub struct Fixed(pub usize);
 
 impl ShardSource for Fixed {
     async fn list(&self) -> Result<Vec<ListedShard>, TableError> {
@@ -25,28 +25,34 @@ impl ShardSource for Fixed {
     }
 }
 
-const FAILOVER: Duration = Duration::from_millis(1_500);
+pub const FAILOVER: Duration = Duration::from_millis(1_500);
 
-struct Worker<T> {
-    events: Receiver<LeaseEvent<T>>,
-    handle: LeaseWorkerHandle<T>,
-    tokens: BTreeMap<Arc<str>, LeaseToken<T>>,
+pub struct Worker<T> {
+    pub events: Receiver<LeaseEvent<T>>,
+    pub handle: LeaseWorkerHandle<T>,
+    pub tokens: BTreeMap<Arc<str>, LeaseToken<T>>,
 }
 
 impl<T: LeaseTable> Worker<T> {
     fn start(table: T, name: &str, shards: usize) -> Self {
+        Self::start_with(table, name, Fixed(shards), PlanSettings::default())
+    }
+
+    /// The failover time is always [`FAILOVER`].
+    pub fn start_with(table: T, name: &str, source: impl ShardSource, plan: PlanSettings) -> Self {
         let settings = WorkerSettings {
-            plan: PlanSettings { failover: FAILOVER, ..PlanSettings::default() },
+            plan: PlanSettings { failover: FAILOVER, ..plan },
             take_interval: Duration::from_millis(400),
+            discovery_interval: Duration::from_millis(300),
             stop_timeout: Duration::from_secs(5),
             ..WorkerSettings::new(name)
         };
-        let (events, handle) = LeaseWorker::start(table, Fixed(shards), settings);
+        let (events, handle) = LeaseWorker::start(table, source, settings);
         Self { events, handle, tokens: BTreeMap::new() }
     }
 
     /// Takes what comes, lets go of what is asked for, until it has `count` leases.
-    async fn until(&mut self, count: usize) {
+    pub async fn until(&mut self, count: usize) {
         let until = async {
             loop {
                 self.settle().await;
@@ -59,7 +65,7 @@ impl<T: LeaseTable> Worker<T> {
         tokio::time::timeout(DEADLINE, until).await.unwrap_or_else(|_| panic!("{count} leases, not {:?}", self.handle.counts()));
     }
 
-    async fn settle(&mut self) {
+    pub async fn settle(&mut self) {
         while let Ok(event) = self.events.try_recv() {
             if let LeaseEvent::Gained(token) = event {
                 self.tokens.insert(token.key().clone(), token);

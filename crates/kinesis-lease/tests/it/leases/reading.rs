@@ -7,14 +7,14 @@ use std::time::Duration;
 use kinesis_lease::leasing::{
     LeaseTable, LeasedConsumer, LeasedConsumerHandle, LeasedDelivery, MemoryTable, PlanSettings, TokenState, WorkerSettings,
 };
-use kinesis_lease::{Checkpoint, Delivery, Record};
+use kinesis_lease::{Checkpoint, Delivery, Record, StreamSettings};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::AbortHandle;
 
 use crate::support::dynamo::Dynamo;
 use crate::support::server::Server;
 use crate::support::stream::Stream;
-use crate::support::{DEADLINE, fast, quick};
+use crate::support::{DEADLINE, fast, quick, subscribed};
 
 /// What all callers have processed. A record may come again; its first time has its order.
 #[derive(Default)]
@@ -46,11 +46,14 @@ struct Node<T> {
     caller: AbortHandle,
 }
 
+type Settings = fn(&str) -> StreamSettings;
+
 fn start<T: LeaseTable + Clone + std::fmt::Debug>(
     server: &Server,
     stream: &Stream,
     table: &T,
     processed: &Arc<Mutex<Processed>>,
+    settings: Settings,
 ) -> Node<T> {
     let worker = WorkerSettings {
         plan: PlanSettings { failover: Duration::from_millis(1_500), ..PlanSettings::default() },
@@ -58,7 +61,7 @@ fn start<T: LeaseTable + Clone + std::fmt::Debug>(
         discovery_interval: Duration::from_millis(500),
         ..WorkerSettings::unique("node")
     };
-    let source = (server.client.clone(), fast(&stream.name));
+    let source = (server.client.clone(), settings(&stream.name));
     let (deliveries, handle) = LeasedConsumer::start(source, &quick(), table.clone(), worker).unwrap();
     let caller = tokio::spawn(process(deliveries, processed.clone())).abort_handle();
     Node { handle, caller }
@@ -106,7 +109,11 @@ async fn until(what: &str, enough: impl Fn() -> bool) {
     tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("{what}"));
 }
 
-async fn a_fleet_reads_every_record_through_reshards_and_a_death<T: LeaseTable + Clone + std::fmt::Debug>(server: Server, table: T) {
+async fn a_fleet_reads_every_record_through_reshards_and_a_death<T: LeaseTable + Clone + std::fmt::Debug>(
+    server: Server,
+    table: T,
+    settings: Settings,
+) {
     let mut stream = Stream::create(&server.client, 2).await;
     let processed = Arc::new(Mutex::new(Processed::default()));
     let seen = |count: usize| {
@@ -114,9 +121,9 @@ async fn a_fleet_reads_every_record_through_reshards_and_a_death<T: LeaseTable +
         move || processed.lock().unwrap().firsts >= count
     };
     stream.put(48).await;
-    let first = start(&server, &stream, &table, &processed);
+    let first = start(&server, &stream, &table, &processed, settings);
     until("the first alone", seen(48)).await;
-    let second = start(&server, &stream, &table, &processed);
+    let second = start(&server, &stream, &table, &processed, settings);
     until("one shard each", || first.handle.counts().current_leases == 1 && second.handle.counts().current_leases == 1).await;
     stream.put(48).await;
     until("both", seen(96)).await;
@@ -145,19 +152,27 @@ async fn a_fleet_reads_every_record_through_reshards_and_a_death<T: LeaseTable +
 
 #[tokio::test]
 async fn over_ferrokinesis_and_memory() {
-    a_fleet_reads_every_record_through_reshards_and_a_death(Server::ferrokinesis().await, MemoryTable::default()).await;
+    a_fleet_reads_every_record_through_reshards_and_a_death(Server::ferrokinesis().await, MemoryTable::default(), fast).await;
 }
 
 #[tokio::test]
 async fn over_ferrokinesis_and_dynalite() {
     if let Some(dynamo) = Dynamo::dynalite().await {
-        a_fleet_reads_every_record_through_reshards_and_a_death(Server::ferrokinesis().await, dynamo.table().0).await;
+        a_fleet_reads_every_record_through_reshards_and_a_death(Server::ferrokinesis().await, dynamo.table().0, fast).await;
     }
 }
 
 #[tokio::test]
 async fn over_kinesis_local_and_ministack() {
     if let (Some(kinesis), Some(dynamo)) = (Server::kinesis_local().await, Dynamo::ministack().await) {
-        a_fleet_reads_every_record_through_reshards_and_a_death(kinesis, dynamo.table().0).await;
+        a_fleet_reads_every_record_through_reshards_and_a_death(kinesis, dynamo.table().0, fast).await;
     }
+}
+
+#[tokio::test]
+async fn by_subscription_over_memory() {
+    let mut server = Server::ferrokinesis().await;
+    let before = server.with_fan_out(Duration::from_secs(2)).await;
+    a_fleet_reads_every_record_through_reshards_and_a_death(server, MemoryTable::default(), subscribed).await;
+    println!("{} subscriptions", before.subscriptions());
 }

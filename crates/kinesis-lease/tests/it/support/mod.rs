@@ -1,6 +1,8 @@
 //! Servers, a proxy that misbehaves on request, and a reader that checks what it is given.
 
 pub mod dynamo;
+pub mod event_stream;
+pub mod fan_out;
 pub mod proxy;
 pub mod reader;
 pub mod server;
@@ -11,7 +13,7 @@ use std::time::Duration;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::{Client, Config};
-use kinesis_lease::{ConsumerSettings, StreamSettings, client_config_defaults};
+use kinesis_lease::{ConsumerSettings, FanOut, StreamSettings, client_config_defaults};
 
 /// Generous: it is only ever reached when something is broken.
 pub const DEADLINE: Duration = Duration::from_secs(40);
@@ -50,6 +52,12 @@ pub fn fast(name: &str) -> StreamSettings {
         discovery_interval: Duration::from_millis(250),
         ..StreamSettings::new(name)
     }
+}
+
+/// The same, subscribed to.
+pub fn subscribed(name: &str) -> StreamSettings {
+    let fan_out = Some(FanOut::Name("tests".into()));
+    StreamSettings { fan_out, min_subscribe_interval: Duration::from_millis(50), ..fast(name) }
 }
 
 /// Limits with a backoff short enough for tests.

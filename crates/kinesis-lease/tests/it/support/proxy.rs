@@ -28,10 +28,19 @@ pub enum Act {
     Rewrite(String),
     /// Answer with a status and a body; the server never hears of it.
     Answer(u16, String),
+    /// Answer with an event stream that ends, or that falls silent.
+    Events(Vec<u8>, After),
     /// Never answer; the server never hears of it.
     Hang,
     /// Let the server do it, and never say so.
     LoseReply,
+}
+
+/// What comes after the events of a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    End,
+    Silence,
 }
 
 impl Act {
@@ -92,6 +101,7 @@ async fn handle(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Bytes
         Act::Pass => forward(&inner.upstream, &headers, &body).await,
         Act::Rewrite(body) => forward(&inner.upstream, &headers, &body).await,
         Act::Answer(status, body) => answer(status, body.into()),
+        Act::Events(events, after) => answer_events(events, after),
         Act::Hang => std::future::pending().await,
         Act::LoseReply => {
             forward(&inner.upstream, &headers, &body).await;
@@ -100,13 +110,23 @@ async fn handle(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Bytes
     }
 }
 
-fn answer(status: u16, body: Body) -> Response<Body> {
+pub(super) fn answer(status: u16, body: Body) -> Response<Body> {
     let status = StatusCode::from_u16(status).unwrap();
     Response::builder().status(status).header("content-type", "application/x-amz-json-1.1").body(body).unwrap()
 }
 
+fn answer_events(events: Vec<u8>, after: After) -> Response<Body> {
+    use futures_util::{StreamExt, stream};
+    let events = stream::once(async { Ok::<_, std::io::Error>(Bytes::from(events)) });
+    let body = match after {
+        After::End => Body::from_stream(events),
+        After::Silence => Body::from_stream(events.chain(stream::pending())),
+    };
+    Response::builder().header("content-type", "application/vnd.amazon.eventstream").body(body).unwrap()
+}
+
 /// As HTTP/1.0, which spares a client library: the answer ends where the connection ends.
-async fn forward(upstream: &str, headers: &HeaderMap, body: &str) -> Response<Body> {
+pub(super) async fn forward(upstream: &str, headers: &HeaderMap, body: &str) -> Response<Body> {
     let mut request = format!("POST / HTTP/1.0\r\nhost: {upstream}\r\ncontent-length: {}\r\n", body.len());
     for name in ["x-amz-target", "content-type", "authorization", "x-amz-date"] {
         if let Some(value) = headers.get(name) {
@@ -122,5 +142,7 @@ async fn forward(upstream: &str, headers: &HeaderMap, body: &str) -> Response<Bo
     let head_end = reply.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
     let head = String::from_utf8(reply[..head_end].to_vec()).unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    answer(status, reply.split_off(head_end + 4).into())
+    let body = reply.split_off(head_end + 4);
+    // A subscription, from its beginning to its end.
+    if head.contains("vnd.amazon.eventstream") { answer_events(body, After::End) } else { answer(status, body.into()) }
 }

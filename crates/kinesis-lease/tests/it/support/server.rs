@@ -9,6 +9,7 @@ use aws_sdk_kinesis::Client;
 use ferrokinesis::store::StoreOptions;
 use tokio::task::AbortHandle;
 
+use super::fan_out::FanOut;
 use super::{DEADLINE, client};
 
 /// What a server is known not to do. A case that needs it is skipped there, by name.
@@ -22,6 +23,10 @@ pub enum Deviation {
     IteratorsDoNotExpireOnDemand,
     /// A sequence number that is not the stream's own is accepted.
     AnySequenceNumberWillDo,
+    /// A subscription to a shard that is closed never says so.
+    SubscriptionsDoNotEnd,
+    /// `SubscribeToShard` takes the position's type and leaves the number and time out.
+    SubscriptionsStartOver,
 }
 
 /// A running server.
@@ -63,7 +68,7 @@ impl Server {
             client: client(&endpoint),
             endpoint,
             name: "ferrokinesis",
-            deviations: &[Deviation::AtTimestampFallsBackToEverything, Deviation::ListShardsHasOnePage],
+            deviations: &[Deviation::AtTimestampFallsBackToEverything, Deviation::ListShardsHasOnePage, Deviation::SubscriptionsStartOver],
             _keep: Keep::Task(task.abort_handle()),
         }
     }
@@ -87,9 +92,17 @@ impl Server {
             client,
             endpoint,
             name: "kinesis-local",
-            deviations: &[Deviation::IteratorsDoNotExpireOnDemand, Deviation::AnySequenceNumberWillDo],
+            deviations: &[Deviation::IteratorsDoNotExpireOnDemand, Deviation::AnySequenceNumberWillDo, Deviation::SubscriptionsDoNotEnd],
             _keep: Keep::Process { _shared: shared },
         })
+    }
+
+    /// Puts a `SubscribeToShard` by the book before it.
+    pub async fn with_fan_out(&mut self, session: std::time::Duration) -> FanOut {
+        let before = FanOut::before(&self.endpoint, session).await;
+        self.client = client(&before.endpoint);
+        self.endpoint.clone_from(&before.endpoint);
+        before
     }
 
     /// Whether the server cannot do what a case needs; says so if it is.

@@ -57,6 +57,11 @@ impl Stream {
         assert_eq!(request.send().await.unwrap().failed_record_count.unwrap_or(0), 0);
     }
 
+    /// Puts one record that is not counted.
+    pub async fn put_one(&self, key: &str, data: Vec<u8>) {
+        self.client.put_record().stream_name(&self.name).partition_key(key).data(Blob::new(data)).send().await.unwrap();
+    }
+
     /// How many records were put.
     pub fn len(&self) -> usize {
         self.written.values().sum::<u32>() as usize

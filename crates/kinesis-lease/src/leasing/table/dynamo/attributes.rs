@@ -4,10 +4,11 @@
 //! `DynamoDBLeaseSerializer`); `checkpointOwner` is KCL 3's.
 //!
 //! KCL writes a sub-sequence number of 0 for a plain record and for the first of several in an
-//! aggregated one alike, and tells them apart when the record comes again. This crate does not look
-//! into records, so it notes in `checkpointWholeRecord` that a record is done as a whole. The note
-//! names the record, so it says nothing about a checkpoint that KCL wrote since. `AT_TIMESTAMP` has
-//! its time in `checkpointTimestampMs`, where KCL has it in its configuration.
+//! aggregated one alike, and tells them apart when the record comes again; the reader does so, too.
+//! This crate's own checkpoints are after whole records mostly, however many a record holds, and
+//! `checkpointWholeRecord` says so. It names the record, so it says nothing about a checkpoint that
+//! KCL wrote since. `AT_TIMESTAMP` has its time in `checkpointTimestampMs`, where KCL has it in its
+//! configuration.
 
 use std::collections::HashMap;
 use std::sync::Arc;
