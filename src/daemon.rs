@@ -20,7 +20,7 @@ mod single;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kinesis_lease::{StartAt, StreamSettings};
+use kinesis_lease::{FanOut, StartAt, StreamSettings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -209,6 +209,10 @@ fn stream_settings(stream: &Stream, poll_interval: Duration) -> StreamSettings {
     settings.arn.clone_from(&stream.arn);
     settings.poll_interval = poll_interval;
     settings.idle_poll_interval = poll_interval * 5;
+    settings.fan_out =
+        stream.fan_out.clone().map(|name| if name.starts_with("arn:") { FanOut::Arn(name.into()) } else { FanOut::Name(name.into()) });
+    // The decoder takes KPL's records apart itself, and keeps what it cannot read as a dead letter.
+    settings.aggregated = false;
     settings.start = match stream.start {
         Start::TrimHorizon => StartAt::TrimHorizon,
         Start::Latest => StartAt::Latest,

@@ -190,6 +190,7 @@ fn settings(company: &Company, kinesis: &str, sns: &str, format: Format) -> Resu
         endpoint: Some(kinesis.to_owned()),
         start: Start::TrimHorizon,
         role: Default::default(),
+        fan_out: None,
         leases: None,
     }];
     settings.topics = vec![Topic {

@@ -33,6 +33,8 @@ pub struct Stream {
     pub start: Start,
     /// What is in it.
     pub role: Role,
+    /// The consumer of enhanced fan-out, by name or ARN; the stream is polled without.
+    pub fan_out: Option<String>,
     /// The table of its leases, where machines share it.
     pub leases: Option<String>,
 }
@@ -67,7 +69,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, names: &mut HashSet<String>) -
         "identity" => Some(Role::Identity),
         _ => None,
     });
-    let leases = section.text("leases");
+    let (leases, fan_out) = (section.text("leases"), section.text("fan_out"));
     let Some(name) = name else {
         section.missing("name", "name the stream");
         return None;
@@ -75,7 +77,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, names: &mut HashSet<String>) -
     if !names.insert(format!("{name} {region:?}")) {
         section.mistake("name", format!("\"{name}\" is read twice"), "remove one of the two");
     }
-    Some(Stream { name, arn, region, endpoint, start: start.unwrap_or_default(), role: role.unwrap_or_default(), leases })
+    Some(Stream { name, arn, region, endpoint, start: start.unwrap_or_default(), role: role.unwrap_or_default(), fan_out, leases })
 }
 
 /// Holds streams and `[fleet]` to each other.

@@ -308,3 +308,19 @@ async fn what_was_published_before_a_crash_is_remembered_over_a_restart_that_rea
     assert_eq!(first["alert_id"], again["alert_id"]);
     assert_eq!((&first["possible_duplicate"], &again["possible_duplicate"]), (&false.into(), &true.into()));
 }
+
+/// The emulator speaks SubscribeToShard, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn enhanced_fan_out_pages_as_polling_does() {
+    let stage = Stage::new(2).await;
+    let config = fs::read_to_string(stage.config()).expect("written");
+    let config = config.replace(&format!("name = \"{STREAM}\"\n"), &format!("name = \"{STREAM}\"\nfan_out = \"geophone\"\n"));
+    fs::write(stage.config(), config).expect("written");
+    let daemon = stage.daemon().await;
+    let keys = keys("FANOUT", 4);
+    stage.put(&refusals(&keys, 0..3)).await;
+    eventually("pages", async || are_paged(&stage.sns.received(), &keys).then_some(())).await;
+    assert!(daemon.log().contains("stream consumer registered"), "{}", daemon.log());
+    let (status, _, log) = daemon.stop().await;
+    assert!(status.success(), "{log}");
+}
