@@ -97,7 +97,8 @@ impl<'r, 's> Reader<'r, 's> {
             return self.refuse(Reason::EventTooLarge, format_args!("{} bytes", text.len()));
         }
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        if let Err(error) = (ItemSeed { reader: self, envelope_time: time, text: Some(text) }).deserialize(&mut deserializer) {
+        let read = (ItemSeed { reader: self, envelope_time: time, text: Some(text) }).deserialize(&mut deserializer);
+        if let Err(error) = read.and_then(|()| deserializer.end()) {
             self.refuse(Reason::InvalidJson, error);
         }
     }
