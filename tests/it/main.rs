@@ -18,6 +18,7 @@ mod backtest;
 mod cli;
 mod config;
 mod daemon;
+mod fuzzed;
 mod hostile;
 mod joins;
 mod judging;
