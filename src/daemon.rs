@@ -209,8 +209,7 @@ fn stream_settings(stream: &Stream, poll_interval: Duration) -> StreamSettings {
     settings.arn.clone_from(&stream.arn);
     settings.poll_interval = poll_interval;
     settings.idle_poll_interval = poll_interval * 5;
-    settings.fan_out =
-        stream.fan_out.clone().map(|name| if name.starts_with("arn:") { FanOut::Arn(name.into()) } else { FanOut::Name(name.into()) });
+    settings.fan_out = stream.fan_out.clone().map(|name| if name.starts_with("arn:") { FanOut::Arn(name) } else { FanOut::Name(name) });
     // The decoder takes KPL's records apart itself, and keeps what it cannot read as a dead letter.
     settings.aggregated = false;
     settings.start = match stream.start {

@@ -42,8 +42,10 @@ pub fn matches_pieces<P, C: Copy + PartialEq>(
             Some(Piece::Is(c)) if c == text[t] => (p, t) = (p + 1, t + 1),
             Some(Piece::Is(_)) | None => match retry {
                 Some((behind, from)) => {
-                    retry = Some((behind, from + 1));
-                    (p, t) = (behind, from + 1);
+                    // A whole character more, or `?` would take the rest of one for another.
+                    let from = from + width(text[from]);
+                    retry = Some((behind, from));
+                    (p, t) = (behind, from);
                 }
                 None => return false,
             },
@@ -82,6 +84,30 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
         }
+    }
+
+    /// What a pattern says, character by character and without haste.
+    fn plainly(pattern: &[char], text: &[char]) -> bool {
+        match (pattern, text) {
+            ([], rest) => rest.is_empty(),
+            (['*', behind @ ..], _) => (0..=text.len()).any(|skipped| plainly(behind, &text[skipped..])),
+            (['?', behind @ ..], [_, rest @ ..]) => plainly(behind, rest),
+            ([c, behind @ ..], [first, rest @ ..]) => c == first && plainly(behind, rest),
+            (_, []) => false,
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn it_says_what_a_plain_reading_says(pattern in "[aé€*?]{0,8}", text in "[aé€]{0,10}") {
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            proptest::prop_assert_eq!(matches(&pattern, &text), plainly(&chars(&pattern), &chars(&text)));
+        }
+    }
+
+    #[test]
+    fn a_question_mark_is_a_whole_character_behind_a_star_too() {
+        assert!(!matches("*??xzz", "€xzz"));
     }
 
     #[test]

@@ -26,6 +26,8 @@ const USUAL_FACTOR: f64 = 3.0;
 const DAYS: usize = 28;
 /// Days from which the department's highest hours say what is usual.
 const DAYS_MIN: usize = 7;
+/// Days without anybody after which another changes nothing: all that is remembered has decayed as far as it does.
+const SILENT_DAYS: i64 = 2_500;
 /// Smallest spread of a day's highest hour that is believed.
 const SPREAD_MIN: f64 = 0.4;
 
@@ -129,6 +131,11 @@ impl Crowd {
     /// Settles the hours before `hour`: `found` hears how far each stands out, and days that are over are learned.
     pub fn settle(&mut self, hour: i64, found: &mut impl FnMut(i64, CrowdScore)) {
         while self.unsettled < hour {
+            // One wrong time in a file can be millions of hours ahead.
+            let days_left = (hour - self.unsettled) / 24;
+            if days_left > SILENT_DAYS && self.unsettled > self.newest && self.unsettled.rem_euclid(24) == 0 {
+                self.unsettled += (days_left - SILENT_DAYS) * 24;
+            }
             let settling = self.unsettled;
             let counts = self.count(settling);
             if counts[1] >= ACTORS_MIN
@@ -192,6 +199,17 @@ impl Crowd {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_leap_in_time_is_quick_and_the_same_as_every_hour_of_it() {
+        let start = after(40, |day, hour| (day % 7 + hour) as u32);
+        let (mut leapt, mut walked) = (start.clone(), start);
+        let end = (40 + 4_000) * 24 + 7;
+        leapt.settle(end, &mut |_, _| panic!("nobody is a campaign"));
+        (40 * 24..=end).for_each(|hour| walked.settle(hour, &mut |_, _| panic!("nobody is a campaign")));
+        assert_eq!(leapt, walked);
+        leapt.settle(i64::MAX / 2, &mut |_, _| {});
+    }
 
     fn after(days: i64, paced: impl Fn(i64, i64) -> u32) -> Crowd {
         let mut crowd = Crowd::starting(0);

@@ -60,7 +60,7 @@ impl ModelMap {
 impl Model {
     /// The model that `written` names. Never fails: what is not understood is its own model of family `other`.
     pub fn parse(written: &str, map: &ModelMap) -> Self {
-        let written = cut(written.trim(), MODEL_ID_BYTES_MAX);
+        let written = cut(written.trim(), MODEL_ID_BYTES_MAX).trim_end();
         let id = canonical_id(written, map);
         let family = family_of(&id);
         let name = Arn::parse(written).map_or(written, |arn| arn.resource.split_once('/').map_or("", |(_, name)| name));
@@ -75,7 +75,21 @@ impl Model {
     }
 }
 
+/// The canonical id of a canonical id is itself, whatever a caller nests (`us.eu.…`, an ARN in an ARN): one model must not go by
+/// two names. Each step makes it shorter.
 fn canonical_id(written: &str, map: &ModelMap) -> String {
+    let mut id = unwrapped(written, map);
+    loop {
+        let inner = unwrapped(id.trim(), &ModelMap::default());
+        if inner == id {
+            return id;
+        }
+        id = inner;
+    }
+}
+
+/// `written` without one wrapping.
+fn unwrapped(written: &str, map: &ModelMap) -> String {
     let Some(arn) = Arn::parse(written) else {
         return map.base_of(written, written).map_or_else(|| without_area(written).to_owned(), |base| without_area(base).to_owned());
     };
@@ -163,6 +177,24 @@ mod tests {
         ] {
             assert_eq!(family_of(id), family, "{id}");
         }
+    }
+
+    #[test]
+    fn a_canonical_id_is_its_own() {
+        for (written, id) in [
+            ("us.eu.anthropic.claude-v2", "anthropic.claude-v2"),
+            (
+                "arn:aws:bedrock:us-east-1::foundation-model/arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-v2",
+                "anthropic.claude-v2",
+            ),
+            ("arn:aws:bedrock:us-east-1::foundation-model/ anthropic.claude-v2", "anthropic.claude-v2"),
+            ("arn:aws:bedrock:us-east-1:1:us.anthropic.claude-v2", "anthropic.claude-v2"),
+        ] {
+            assert_eq!(parsed(written).0, id, "{written}");
+            assert_eq!(parsed(id).0, id);
+        }
+        let long = format!("{}    x", "a".repeat(MODEL_ID_BYTES_MAX - 2));
+        assert_eq!(Model::parse(&long, &ModelMap::default()).as_written.len(), MODEL_ID_BYTES_MAX - 2);
     }
 
     #[test]

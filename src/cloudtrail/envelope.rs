@@ -11,15 +11,17 @@
 //! Several documents may follow each other (NDJSON), and every list may stand alone. Broken JSON inside a list costs
 //! only the element it is in: reading takes up again at the next element ([`recover`]).
 
+mod recover;
+
 use std::fmt;
 
-use memchr::memmem;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::decode::{DecodeError, Decoded, Limits, Outcome, Reason, Sink};
 use super::lenient::{Count, LenientObject, Text, lenient_object, scalars_are_default};
 use crate::time::EventTime;
+use recover::{EVENT_OPENING, is_list, list_key_from_end, offset_of, recover};
 
 /// Most envelopes within envelopes: an aggregate of subscription records of EventBridge envelopes is three.
 const DEPTH_MAX: u8 = 4;
@@ -95,7 +97,8 @@ impl<'r, 's> Reader<'r, 's> {
             return self.refuse(Reason::EventTooLarge, format_args!("{} bytes", text.len()));
         }
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        if let Err(error) = (ItemSeed { reader: self, envelope_time: time, text: Some(text) }).deserialize(&mut deserializer) {
+        let read = (ItemSeed { reader: self, envelope_time: time, text: Some(text) }).deserialize(&mut deserializer);
+        if let Err(error) = read.and_then(|()| deserializer.end()) {
             self.refuse(Reason::InvalidJson, error);
         }
     }
@@ -122,21 +125,43 @@ pub(super) fn read_text(text: &str, reader: &mut Reader<'_, '_>) {
     }
     reader.budget = reader.budget.max(rest.len().saturating_mul(BUDGET_FACTOR));
     while !rest.is_empty() {
-        rest = read_document(rest, reader).trim_start();
+        let line = first_line(rest);
+        read_line(line, reader);
+        rest = rest[line.len()..].trim_start();
     }
 }
 
-/// Reads the document that `text` begins with and returns what follows it.
-fn read_document<'t>(text: &'t str, reader: &mut Reader<'_, '_>) -> &'t str {
-    let document = first_document(text);
-    let behind = &text[document.len()..];
-    if !document.starts_with(['{', '[']) {
+/// Reads all documents of a line. Some programs write several without a line break between them, and what is done for each of
+/// them must not look at the rest of the line.
+fn read_line(text: &str, reader: &mut Reader<'_, '_>) {
+    let mut line = Line { last_list_key: None, last_seam: seam_from_end(text) };
+    let mut rest = text;
+    while !rest.is_empty() {
+        rest = read_document(rest, reader, &mut line).trim_start();
+    }
+}
+
+/// What is known of a line, by the distance from its end: then it also holds for what is left of it.
+struct Line {
+    /// Where the last key of a list begins, if that was looked for.
+    last_list_key: Option<usize>,
+    /// Where the last document begins that follows another, or something that looks like one.
+    last_seam: usize,
+}
+
+/// Reads the document that the rest of a line begins with and returns what follows it.
+fn read_document<'t>(rest: &'t str, reader: &mut Reader<'_, '_>, line: &mut Line) -> &'t str {
+    if !rest.starts_with(['{', '[']) {
         const WHY: &str = "does not begin with { or [";
+        let document = first_line(rest);
         reader.refuse(Reason::InvalidJson, WHY);
         // One damaged byte at the beginning must not cost the events behind it.
         reader.salvage(|reader| recover(document, reader, 0, &WHY));
-        return behind;
+        return &rest[document.len()..];
     }
+    let several = (line.last_seam < rest.len()).then(|| first_document(rest)).flatten();
+    let document = several.unwrap_or(rest);
+    let behind = &rest[document.len()..];
     reader.measure_elements = document.len() > reader.limits.event_bytes_max;
     let outcome_before = reader.outcome;
     let mut deserializer = serde_json::Deserializer::from_str(document);
@@ -149,29 +174,47 @@ fn read_document<'t>(text: &'t str, reader: &mut Reader<'_, '_>) -> &'t str {
             }
             behind
         }
-        // Documents that follow each other on one line.
-        Ok(()) => &text[document_length(document)..],
+        // Something that is no document follows on the same line.
+        Ok(()) => &rest[first_document(rest).map_or(rest.len(), str::len)..],
         Err(error) => {
-            if is_list(document) {
+            let mut key_from_end = || *line.last_list_key.get_or_insert_with(|| list_key_from_end(rest));
+            if document.starts_with('[') || several.map_or_else(|| key_from_end() <= rest.len(), is_list) {
                 recover(document, reader, offset_of(document, &error), &error);
                 return behind;
             }
             let is_affordable = reader.spend(offset_of(document, &error));
             reader.refuse(Reason::InvalidJson, error);
             // Another document may follow on the same line.
-            let next = document.get(1..).and_then(|rest| rest.find(EVENT_OPENING)).filter(|_| is_affordable);
-            next.map_or(behind, |offset| &text[1 + offset..])
+            let next = document.get(1..).and_then(|inside| inside.find(EVENT_OPENING)).filter(|_| is_affordable);
+            next.map_or(behind, |offset| &rest[1 + offset..])
         }
     }
 }
 
-/// How an event begins where its keys are in AWS's order.
-const EVENT_OPENING: &str = r#"{"eventVersion""#;
+/// The document that `text` begins with; `None` where it is broken.
+fn first_document(text: &str) -> Option<&str> {
+    let mut documents = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+    documents.next()?.ok()?;
+    text.get(..documents.byte_offset())
+}
+
+/// How far before the end of `line` something begins behind a whole document; farther than any text is long where nothing does.
+/// In valid JSON such a place is only within a text: then the first document is looked for in vain. (A quote is left out, for
+/// the sake of JSON that is carried as a text: every one of them ends in `}"`.)
+fn seam_from_end(line: &str) -> usize {
+    let bytes = line.as_bytes();
+    let opening_behind = |closing: usize| {
+        let blanks = bytes[closing + 1..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let at = closing + 1 + blanks;
+        bytes.get(at).is_some_and(|byte| !b",}]\"".contains(byte)).then(|| bytes.len() - at)
+    };
+    memchr::memrchr_iter(b'}', bytes).find_map(opening_behind).unwrap_or(usize::MAX)
+}
 
 /// Cuts off the first of several documents, which stand on lines of their own: a closing bracket, a line break, an
 /// opening bracket. That sequence never occurs within valid JSON, so it is also where reading resumes behind a
 /// broken line. Linear: white space is walked over once.
-fn first_document(text: &str) -> &str {
+fn first_line(text: &str) -> &str {
     let bytes = text.as_bytes();
     let one_line_only = !text.starts_with(['{', '[']);
     let (mut from, mut last) = (0, None);
@@ -192,81 +235,6 @@ fn first_document(text: &str) -> &str {
         }
     }
     text
-}
-
-/// Length of the valid document that `text` begins with.
-fn document_length(text: &str) -> usize {
-    let mut documents = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
-    documents.next();
-    // At least one byte, so that reading always gets on.
-    documents.byte_offset().clamp(1, text.len())
-}
-
-/// Whether `document` is a list of events, or an envelope around one.
-fn is_list(document: &str) -> bool {
-    document.starts_with('[') || LIST_KEYS.iter().any(|key| document.contains(key))
-}
-
-const LIST_KEYS: [&str; 3] = ["\"Records\"", "\"logEvents\"", "\"Events\""];
-
-/// Reads a list again whose JSON is broken somewhere: every place that looks like the start of an element is tried, so
-/// only damaged elements are lost. Elements that end before `read_before` were read already and are passed over. Work on
-/// damaged parts is bounded by the reader's budget.
-fn recover(document: &str, reader: &mut Reader<'_, '_>, read_before: usize, first: &dyn fmt::Display) {
-    let errors_before = reader.outcome.errors;
-    let (mut position, opening) = if is_list(document) { element_opening(document) } else { (0, EVENT_OPENING) };
-    let finder = memmem::Finder::new(opening);
-    let event_finder = memmem::Finder::new(EVENT_OPENING);
-    let next = |from: usize| {
-        let rest = &document.as_bytes()[from..];
-        [finder.find(rest), event_finder.find(rest)].into_iter().flatten().min().map(|offset| from + offset)
-    };
-    while let Some(found) = next(position) {
-        let text = &document[found..];
-        match serde_json::Deserializer::from_str(text).into_iter::<&RawValue>().next() {
-            Some(Ok(element)) => {
-                position = found + element.get().len();
-                if position > read_before {
-                    reader.read_alone(element.get(), None);
-                }
-            }
-            Some(Err(error)) => {
-                let is_affordable = reader.spend(offset_of(text, &error));
-                reader.refuse(Reason::InvalidJson, error);
-                if !is_affordable {
-                    return reader.refuse(Reason::InvalidJson, "damaged in too many places; the rest is given up");
-                }
-                position = found + 1;
-            }
-            None => break,
-        }
-    }
-    if reader.outcome.errors == errors_before {
-        reader.refuse(Reason::InvalidJson, first);
-    }
-}
-
-/// Where the first element of the list in `document` begins, and how: its bracket and first key, which every element of
-/// a list written by one program shares.
-fn element_opening(document: &str) -> (usize, &str) {
-    let list = LIST_KEYS.iter().filter_map(|key| document.find(key)).min().unwrap_or(0);
-    let mut from = list + document[list..].find('[').map_or(0, |offset| offset + 1);
-    while let Some(offset) = document[from..].find('{') {
-        let start = from + offset;
-        let inside = document[start + 1..].trim_start();
-        if let Some(end) = inside.strip_prefix('"').and_then(|key| key.find('"')) {
-            let length = document.len() - inside.len() - start + end + 2;
-            return (start, &document[start..start + length]);
-        }
-        from = start + 1;
-    }
-    (document.len(), EVENT_OPENING)
-}
-
-/// How far reading came before `error`, in bytes.
-fn offset_of(text: &str, error: &serde_json::Error) -> usize {
-    let before = memchr::memchr_iter(b'\n', text.as_bytes()).take(error.line().saturating_sub(1)).last().unwrap_or(0);
-    (before + error.column()).min(text.len())
 }
 
 lenient_object! {

@@ -253,3 +253,25 @@ fn a_damaged_beginning_costs_no_event() {
         }
     }
 }
+
+#[test]
+fn what_follows_an_event_in_its_message_is_told() {
+    let (a, b) = (event("a"), event("b"));
+    let (ids, errors, _) = decoded(subscription(&[&format!("{a}{b}"), &format!("{b} \n")]).as_bytes());
+    assert_eq!((ids, errors), (vec!["a".to_owned(), "b".to_owned()], vec![Reason::InvalidJson]));
+}
+
+/// Rules read the text of an event: it is its own, and nothing of what follows on the same line.
+#[test]
+fn the_text_of_an_event_is_its_own() {
+    let (a, b) = (event("a"), event("b"));
+    for bytes in [format!("{a}{b}"), format!("{a} {b}\n{a}"), format!("[{a},{b}]"), format!("{a}x"), format!("{a}[{b}]")] {
+        let mut texts = Vec::new();
+        Decoder::new(Limits { keep_text: true, ..Limits::default() }).decode(bytes.as_bytes(), &mut |item| {
+            if let Ok(decoded) = item {
+                texts.push(decoded.text.unwrap_or_default().trim().to_owned());
+            }
+        });
+        assert!(texts.len() <= 3 && texts.iter().all(|text| *text == a || *text == b), "{bytes}: {texts:?}");
+    }
+}

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use jsonc_parser::ast::{Object, ObjectProp, Value};
 use jsonc_parser::common::Ranged;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+use serde::de::IgnoredAny;
 
 use super::condition::Condition;
 use super::operator::{Kind, Operator};
@@ -70,6 +71,11 @@ impl Document {
         let Some(root) = root else {
             return Err(reader.notice(0, "is no JSON object", "give a policy document with Version and Statement"));
         };
+        // The parser that knows places lets more pass than JSON has, such as line breaks in texts. IAM does not.
+        if let Err(error) = serde_json::from_str::<IgnoredAny>(text.trim_start_matches('\u{feff}')) {
+            let line = error.line().max(1);
+            return Err(Notice { line, ..reader.notice(0, format!("is no JSON: {error}"), "correct it") });
+        }
         let statements = reader.document(root)?;
         Ok(Self { name: reader.name, statements, notices: reader.notices })
     }
@@ -378,6 +384,7 @@ mod tests {
             ("{\"Statement\":[1]}", "statement is no JSON"),
             ("{\"Statement\":[],}", "no JSON"),
             ("// x\n{\"Statement\":[]}", "no JSON"),
+            ("{\"Statement\":{\"Sid\":\"a\tb\"}}", "no JSON"),
         ] {
             let notice = Document::parse("p.json", text).expect_err(text);
             assert!(notice.what.contains(what), "{text}: {notice}");

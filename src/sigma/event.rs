@@ -189,10 +189,11 @@ impl<'a> SigmaEvent<'a> {
         self.event
     }
 
-    /// The whole event. An envelope around it (EventBridge) is taken off.
+    /// The whole event. An envelope around it (EventBridge) is taken off, and so is what follows it by mistake.
     pub fn whole(&self) -> &Value {
         self.whole.get_or_init(|| {
-            let mut parsed: Value = self.raw.0.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+            let first = |text| serde_json::Deserializer::from_str(text).into_iter::<Value>().next();
+            let mut parsed = self.raw.0.and_then(first).and_then(Result::ok).unwrap_or_default();
             let is_enveloped = parsed.get("eventName").is_none() && parsed.get("detail").is_some();
             if is_enveloped { parsed["detail"].take() } else { parsed }
         })

@@ -117,9 +117,32 @@ pub struct RuleMatch {
     /// The rule's id: numbers change when rules are loaded anew.
     pub rule: Arc<str>,
     /// Fields of the record that are needed later.
+    #[serde(with = "as_text")]
     pub fields: Map<String, Value>,
     /// Whether it is not certain yet: the rule asks for fields of geophone.
     pub is_open: bool,
+}
+
+/// Fields as the text of their JSON. A snapshot does not say of what type a value is, so a [`Value`] is written to it and
+/// cannot be read again.
+mod as_text {
+    use std::borrow::Cow;
+
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use serde_json::{Map, Value};
+
+    pub fn serialize<S: Serializer>(fields: &Map<String, Value>, serializer: S) -> Result<S::Ok, S::Error> {
+        // Most matches keep nothing.
+        let text = if fields.is_empty() { String::new() } else { serde_json::to_string(fields).map_err(S::Error::custom)? };
+        serializer.serialize_str(&text)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        if text.is_empty() { Ok(Map::new()) } else { serde_json::from_str(&text).map_err(D::Error::custom) }
+    }
 }
 
 /// All rules.
@@ -252,4 +275,21 @@ pub(super) fn write_text(fields: &Map<String, Value>, facts: &impl Facts, path: 
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_match_is_kept_in_snapshots_with_its_fields() {
+        for fields in [json!({}), json!({"a.b": "x", "c": 1, "d": [true, null, 0.5, {"e": -1}], "é": "\u{0}"})] {
+            let Value::Object(fields) = fields else { continue };
+            let found = RuleMatch { rule: "r".into(), fields, is_open: true };
+            let bytes = postcard::to_allocvec(&found).expect("written");
+            assert_eq!(postcard::from_bytes::<RuleMatch>(&bytes), Ok(found));
+        }
+    }
 }

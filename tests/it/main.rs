@@ -21,6 +21,7 @@ mod daemon;
 mod deadletter;
 mod doors;
 mod fleet;
+mod fuzzed;
 mod hostile;
 mod joins;
 mod judging;

@@ -1,0 +1,6 @@
+//! What the fuzzer runs: [`targets`], which `tests/it/fuzzed.rs` runs too, and the mutations of [`json`].
+
+#![forbid(unsafe_code)]
+
+pub mod json;
+pub mod targets;
