@@ -69,7 +69,8 @@ impl Run {
 }
 
 fn image(engine: &Engine) -> Vec<u8> {
-    snapshot::encode(&Snapshot { engine: engine.image(), paging: Default::default(), outbox: Vec::new(), positions: Vec::new() }).expect("encodes")
+    snapshot::encode(&Snapshot { engine: engine.image(), paging: Default::default(), outbox: Vec::new(), positions: Vec::new() })
+        .expect("encodes")
 }
 
 fn lines(alerts: &[Alert]) -> Vec<String> {
