@@ -188,9 +188,9 @@ impl Alerting {
         }
     }
 
-    /// Moves time on: says updates that waited, and resolves what has been quiet. Cheap unless a minute has passed.
+    /// Moves time on: says updates that waited, and resolves what has been quiet. Cheap unless a minute has begun.
     pub fn handle_time(&mut self, watermark: EventTime, out: &mut Vec<Alert>) {
-        if watermark.since(self.last_sweep) < MINUTE {
+        if watermark.slot(MINUTE) <= self.last_sweep.slot(MINUTE) {
             return;
         }
         self.last_sweep = watermark;
@@ -253,9 +253,10 @@ impl Alerting {
         }
     }
 
-    /// Takes over what a snapshot kept.
-    pub fn restore(&mut self, image: AlertingImage) {
+    /// Takes over what a snapshot kept, whose time had come to `watermark`.
+    pub fn restore(&mut self, image: AlertingImage, watermark: EventTime) {
         self.revision += 1;
+        self.last_sweep = watermark;
         self.open = image.open.into_iter().collect();
         self.by_last_event = self.open.iter().map(|(fingerprint, open)| (open.alert.last_event, *fingerprint)).collect();
         self.incidents = image.incidents.into_iter().collect();
