@@ -179,9 +179,9 @@ impl Alerting {
         }
     }
 
-    /// Moves time on: says updates that waited, and resolves what has been quiet. Cheap unless a minute has passed.
+    /// Moves time on: says updates that waited, and resolves what has been quiet. Cheap unless a minute has begun.
     pub fn handle_time(&mut self, watermark: EventTime, out: &mut Vec<Alert>) {
-        if watermark.since(self.last_sweep) < MINUTE {
+        if watermark.slot(MINUTE) <= self.last_sweep.slot(MINUTE) {
             return;
         }
         self.last_sweep = watermark;

@@ -55,7 +55,8 @@ use waiting::{Held, HeldCall, Pairs};
 pub use worker::Occupancy;
 use worker::Worker;
 
-/// Event time between two looks at deadlines, in seconds.
+/// Event time between two looks at deadlines, in seconds. They are looked at when the watermark enters another interval of this
+/// length: so a restart moves no look.
 const TICK: i64 = 10;
 /// A day is closed when the watermark is this far into the next: held calls are in by then.
 const CLOSE_AFTER: i64 = 2 * HOUR;
@@ -139,7 +140,7 @@ impl Engine {
         if !is_future {
             counts.out_of_order += u64::from(self.inputs.see(input, time));
         }
-        if self.inputs.watermark().since(self.last_tick) >= TICK {
+        if self.inputs.watermark().slot(TICK) > self.last_tick.slot(TICK) {
             self.tick(report);
         }
         // The caller's own view of a cross-account call counts; the called account's waits for it and goes.
@@ -397,7 +398,7 @@ impl Engine {
     /// Looks at everything that waits for time to pass.
     fn tick(&mut self, report: &mut Report) {
         let watermark = self.inputs.watermark();
-        if watermark.since(self.last_tick) < TICK {
+        if watermark.slot(TICK) <= self.last_tick.slot(TICK) {
             return;
         }
         self.last_tick = watermark;

@@ -54,9 +54,10 @@ impl Alerting {
         }
     }
 
-    /// Takes over what a snapshot kept.
-    pub fn restore(&mut self, image: AlertingImage) {
+    /// Takes over what a snapshot kept, whose time had come to `watermark`.
+    pub fn restore(&mut self, image: AlertingImage, watermark: EventTime) {
         self.revision += 1;
+        self.last_sweep = watermark;
         self.open = image.open.into_iter().collect();
         self.by_last_event = self.open.iter().map(|(fingerprint, open)| (open.alert.last_event, *fingerprint)).collect();
         self.incidents = image.incidents.into_iter().collect();

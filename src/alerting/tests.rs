@@ -206,7 +206,7 @@ fn an_image_restores_everything() {
     }
     let bytes = postcard::to_allocvec(&alerting.image()).expect("encodes");
     let mut restored = Alerting::new(AlertSettings::default());
-    restored.restore(postcard::from_bytes(&bytes).expect("decodes"));
+    restored.restore(postcard::from_bytes(&bytes).expect("decodes"), EventTime::MIN);
     let (one, other) = (handle(&mut alerting, finding("1", 900, Severity::High)), handle(&mut restored, finding("1", 900, Severity::High)));
     assert_eq!(one[0].to_ndjson(), other[0].to_ndjson());
 }

@@ -76,7 +76,8 @@ impl Engine {
         engine.baselines = Baselines::restore(engine.settings.detectors.spike.clone(), image.baselines);
         engine.rules.restore(image.rules);
         engine.closed_day = image.closed_day;
-        engine.alerting.restore(image.alerting);
+        engine.alerting.restore(image.alerting, watermark);
+        engine.last_tick = watermark;
         engine
     }
 }
