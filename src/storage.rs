@@ -109,7 +109,7 @@ impl StateFolder {
         let mut state = Self { folder: folder.to_owned(), leases, generation: 0, journal: None, dead_letters: None, dead_letter_bytes: 0 };
         let (generation, mut recovered) = recovery::recover(folder, state.leases.load().await)?;
         state.generation = generation;
-        recovered.published = state.read_journals();
+        recovered.published = state.read_journals(if recovered.is_blind { 0 } else { generation });
         recovered.archived_in_vain = state.read_pending();
         state.open_files()?;
         Ok((state, recovered))
@@ -202,11 +202,11 @@ impl StateFolder {
         self.folder.join(format!("journal-{generation}.ndjson"))
     }
 
-    /// Entries of the journals since the snapshot; a last line that was cut off by a crash was never published. A journal
-    /// may be newer than the snapshot: the one that was begun with it never came.
-    fn read_journals(&self) -> Vec<(Fingerprint, Recalled)> {
+    /// Entries of the journals since the snapshot of this number; a last line that was cut off by a crash was never
+    /// published. A journal may be newer than the snapshot: the one that was begun with it never came.
+    fn read_journals(&self, since: u64) -> Vec<(Fingerprint, Recalled)> {
         let parse = |line: io::Result<String>| serde_json::from_str::<JournalLine>(&line.ok()?).ok();
-        let mut newer: Vec<u64> = recovery::generations(&self.folder, "journal-").filter(|number| *number >= self.generation).collect();
+        let mut newer: Vec<u64> = recovery::generations(&self.folder, "journal-").filter(|number| *number >= since).collect();
         newer.sort_unstable();
         let files = newer.into_iter().filter_map(|generation| File::open(self.journal_path(generation)).ok());
         let entries = files.flat_map(|file| BufReader::new(file).lines().filter_map(parse));
