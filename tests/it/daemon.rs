@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::http;
 use crate::support::kinesis::{Entry, Kinesis};
-use crate::support::program::{Daemon, run};
+use crate::support::program::{Daemon, run, signal, spawn};
 use crate::support::records::{self, granted, key};
 use crate::support::sns::{Act, Sns, TOPIC};
 use crate::support::stage::{STREAM, Stage, alert_ids, are_paged, refusals};
@@ -158,6 +158,18 @@ async fn sigterm_with_sns_down_ends_in_time_and_the_alert_arrives_after_the_rest
     }
     daemon.until("geophone_sns_publish_seconds_count", "", 3.0).await;
     eventually("an empty outbox", async || (daemon.metric("geophone_outbox", "").await == 0.0).then_some(())).await;
+}
+
+/// A start that waits for a service can be stopped like anything else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_during_the_start_ends_it_in_peace() {
+    let sns = Sns::scripted(|_| Act::Hang);
+    let stage = Stage::with(Kinesis::with_stream(STREAM, 1).await, sns);
+    let mut starting = spawn(&["run", "--config", stage.config().to_str().expect("UTF-8")]);
+    eventually("the question for the topic", async || (stage.sns.calls("GetTopicAttributes") > 0).then_some(())).await;
+    signal(&starting, "-TERM");
+    let status = eventually("its end", async || starting.try_wait().expect("our own child")).await;
+    assert_eq!(status.code(), Some(0), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
