@@ -24,6 +24,12 @@ pub fn spawn(args: &[&str]) -> Child {
     command().args(args).spawn().expect("the program starts")
 }
 
+/// Starts the program with a standard error that takes nothing, as a file on a full disk does.
+pub fn spawn_unheard(args: &[&str]) -> Child {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux");
+    command().args(args).stderr(full).spawn().expect("the program starts")
+}
+
 /// Sends a signal, by its name, to a child that was not waited for.
 pub fn signal(child: &Child, signal: &str) {
     // The standard library only knows SIGKILL. The child is not waited for yet, so its id is still its own.
