@@ -25,6 +25,7 @@ use kinesis_lease::{FolderStore, LeaseStore, Manifest, StoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::alerting::{Alert, Recalled};
+use crate::failpoint;
 use crate::finding::{Digest128, Fingerprint};
 use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::time::EventTime;
@@ -128,6 +129,7 @@ impl StateFolder {
     /// The snapshot that was begun is written.
     pub fn committed(&mut self, writing: &Writing) {
         self.generation = writing.generation;
+        failpoint::reached("before-removing-old");
         self.remove_old();
     }
 
@@ -181,7 +183,7 @@ impl StateFolder {
             serde_json::to_writer(&mut lines, &line).unwrap_or_default();
             lines.push(b'\n');
         }
-        if lines.is_empty() {
+        if lines.is_empty() || failpoint::reached("no-journal") {
             return Ok(());
         }
         let written = journal.write_all(&lines).and_then(|()| journal.sync_data());
@@ -272,12 +274,19 @@ impl Writing {
         snapshot.positions = manifest.to_bytes();
         let writing = tokio::task::spawn_blocking(move || self.write_state(&snapshot).map(|()| self)).await;
         let writing = writing.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        failpoint::reached("after-snapshot");
         writing.leases.commit(&manifest).await?;
+        failpoint::reached("after-manifest");
         Ok(writing)
     }
 
     fn write_state(&self, snapshot: &Snapshot) -> Result<(), StorageError> {
         let path = self.folder.join(format!("snapshot-{}.bin", self.generation));
+        if failpoint::reached("old-snapshot")
+            && fs::copy(path.with_file_name(format!("snapshot-{}.bin", self.generation - 1)), &path).is_ok()
+        {
+            return Ok(());
+        }
         let bytes = snapshot::encode(snapshot).map_err(|source| StorageError::Snapshot { path: path.clone(), source })?;
         if let Some(letters) = &self.letters {
             letters.sync_data().map_err(|source| StorageError::Io { action: "sync", path: self.folder.join(LETTERS), source })?;
@@ -305,6 +314,7 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StorageErro
     let temporary = path.with_extension("tmp");
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&temporary).map_err(io_error)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io_error)?;
+    failpoint::reached("before-rename");
     fs::rename(&temporary, path).map_err(io_error)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error)

@@ -20,6 +20,7 @@ use super::pipeline::Pipeline;
 use crate::archive::Batch;
 use crate::cli::{Exit, Failure};
 use crate::clock::moment;
+use crate::failpoint;
 use crate::snapshot::Snapshot;
 use crate::storage::{StorageError, Writing};
 use crate::telemetry::metric_name::MetricName;
@@ -92,8 +93,8 @@ impl Pipeline {
             Ok(writing) => writing,
             Err(error) => return self.cannot_commit(&error.into()),
         };
-        let snapshot =
-            Snapshot { engine: self.engine.image(), paging: self.paging.image(), outbox: self.outbox.undelivered(), positions: Vec::new() };
+        let outbox = if failpoint::reached("no-outbox") { Vec::new() } else { self.outbox.undelivered() };
+        let snapshot = Snapshot { engine: self.engine.image(), paging: self.paging.image(), outbox, positions: Vec::new() };
         let batch = std::mem::take(&mut self.archive);
         let task = tokio::spawn(write(writing, snapshot, mark.manifest.clone(), batch, self.archiver.clone()));
         self.committing = Some(Committing { task, mark, started });
@@ -185,7 +186,9 @@ impl Pipeline {
 async fn write(writing: Writing, snapshot: Snapshot, manifest: Manifest, batch: Batch, archiver: Option<Archiver>) -> Written {
     let result = async {
         if let Some(archiver) = archiver.filter(|_| !batch.is_empty()) {
+            failpoint::reached("before-archive");
             archive(&writing, &archiver, &batch).await?;
+            failpoint::reached("after-archive");
         }
         Ok(writing.write(snapshot, manifest).await?)
     };
@@ -196,7 +199,9 @@ async fn write(writing: Writing, snapshot: Snapshot, manifest: Manifest, batch: 
 /// Writes the calls that were settled since the last commit: noted first, so that a crash leaves nothing twice.
 async fn archive(writing: &Writing, archiver: &Archiver, batch: &Batch) -> Result<(), Trouble> {
     let number = writing.number();
-    writing.intend(&archiver.names(batch, number))?;
+    if !failpoint::reached("no-intent") {
+        writing.intend(&archiver.names(batch, number))?;
+    }
     let parts = tokio::task::block_in_place(|| batch.parts());
     archiver.write(parts, number).await.map_err(Trouble::Archive)
 }
