@@ -2,15 +2,35 @@
 TOOLS := target/tools
 CARGO ?= cargo
 
-.PHONY: demo test tools check core-only lint deny bench score fmt clean-tools dashboards dashboards-lint browser fuzz docs test-audit test-deploy package package-tools test-package kcl-oracle
+.PHONY: demo test reliability reliability-programs tools check core-only lint deny bench score fmt clean-tools dashboards dashboards-lint browser fuzz docs test-audit test-deploy package package-tools test-package kcl-oracle
 
 demo: ## the whole job on this machine
 	$(CARGO) run --release --locked -- demo
 
 test: tools lint core-only deny dashboards-lint ## everything that a change must pass
 	$(CARGO) test --workspace --locked
+	$(MAKE) reliability FORM=short
 	# The tests have built the program; building it alone would build it again with fewer features of its dependencies.
 	$(MAKE) GEOPHONE_BIN=$(CURDIR)/target/debug/geophone docs test-audit test-deploy
+
+# Hundreds of kills, in less than an hour; FORM=short takes a minute and a half. SEED=n repeats a run, ONLY=words takes the
+# scenarios and controls whose names have them, DOCUMENT=docs/reliability.md puts what is measured there.
+RELIABILITY = $(if $(filter short,$(FORM)),short,full)
+reliability: reliability-programs ## the program tortured on real servers, each event and page held against a ledger
+	@if test $(RELIABILITY) = full; then \
+		LEASE_SEEDS=$(LEASE_SEEDS) $(CARGO) test --quiet --locked -p kinesis-lease --test it simulation || exit 1; fi; \
+	target/debug/geophone-torture --program target/reliability/geophone --failpoints target/reliability/geophone-failpoints \
+		--form $(RELIABILITY) --json target/reliability/$(RELIABILITY).json $(if $(filter full,$(RELIABILITY)),--simulated $(LEASE_SEEDS)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)") $(if $(DOCUMENT),--document $(DOCUMENT)) $(if $(PLACE),--place "$(PLACE)")
+
+LEASE_SEEDS ?= 2000
+# `--example` has it built with the features of dependencies that the tests have built them with.
+reliability-programs:
+	mkdir -p target/reliability
+	$(CARGO) build --workspace --locked --features geophone/failpoints --bin geophone --example manual
+	cp target/debug/geophone target/reliability/geophone-failpoints
+	$(CARGO) build --workspace --locked --bin geophone --bin geophone-torture --example manual
+	cp target/debug/geophone target/reliability/geophone
 
 docs: ## documents against the program: links, commands, keys, metrics
 	@test -n "$(GEOPHONE_BIN)" || $(CARGO) build --locked

@@ -50,6 +50,8 @@ pub mod config;
 #[cfg(feature = "daemon")]
 pub mod clock;
 #[cfg(feature = "daemon")]
+pub mod failpoint;
+#[cfg(feature = "daemon")]
 pub mod files;
 #[cfg(feature = "daemon")]
 pub mod sources;

@@ -1,5 +1,6 @@
 //! Parse, dispatch, exit code.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -20,7 +21,8 @@ fn main() -> ExitCode {
     match cli::dispatch(cli) {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
-            eprintln!("geophone: {}", failure.message);
+            // Where nobody can be told the exit code still says it.
+            let _ = writeln!(std::io::stderr(), "geophone: {}", failure.message);
             ExitCode::from(failure.exit as u8)
         }
     }

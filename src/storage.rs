@@ -25,6 +25,7 @@ use kinesis_lease::{FolderStore, LeaseStore, Manifest, StoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::alerting::{Alert, Page, Recalled};
+use crate::failpoint;
 use crate::finding::{Digest128, Fingerprint};
 use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::time::EventTime;
@@ -115,7 +116,7 @@ impl StateFolder {
         let mut state = Self { folder: folder.to_owned(), leases, generation: 0, journal: None, dead_letters: None, dead_letter_bytes: 0 };
         let (generation, mut recovered) = recovery::recover(folder, state.leases.load().await)?;
         state.generation = generation;
-        recovered.published = state.read_journals();
+        recovered.published = state.read_journals(if recovered.is_blind { 0 } else { generation });
         recovered.archived_in_vain = state.read_pending();
         state.open_files()?;
         Ok((state, recovered))
@@ -134,6 +135,7 @@ impl StateFolder {
     /// The snapshot that was begun is written.
     pub fn committed(&mut self, writing: &Writing) {
         self.generation = writing.generation;
+        failpoint::reached("before-removing-old");
         self.remove_old();
     }
 
@@ -187,7 +189,7 @@ impl StateFolder {
             serde_json::to_writer(&mut lines, &line).unwrap_or_default();
             lines.push(b'\n');
         }
-        if lines.is_empty() {
+        if lines.is_empty() || failpoint::reached("no-journal") {
             return Ok(());
         }
         let written = journal.write_all(&lines).and_then(|()| journal.sync_data());
@@ -208,11 +210,11 @@ impl StateFolder {
         self.folder.join(format!("journal-{generation}.ndjson"))
     }
 
-    /// Entries of the journals since the snapshot; a last line that was cut off by a crash was never published. A journal
-    /// may be newer than the snapshot: the one that was begun with it never came.
-    fn read_journals(&self) -> Vec<(Fingerprint, Recalled)> {
+    /// Entries of the journals since the snapshot of this number; a last line that was cut off by a crash was never
+    /// published. A journal may be newer than the snapshot: the one that was begun with it never came.
+    fn read_journals(&self, since: u64) -> Vec<(Fingerprint, Recalled)> {
         let parse = |line: io::Result<String>| serde_json::from_str::<JournalLine>(&line.ok()?).ok();
-        let mut newer: Vec<u64> = recovery::generations(&self.folder, "journal-").filter(|number| *number >= self.generation).collect();
+        let mut newer: Vec<u64> = recovery::generations(&self.folder, "journal-").filter(|number| *number >= since).collect();
         newer.sort_unstable();
         let files = newer.into_iter().filter_map(|generation| File::open(self.journal_path(generation)).ok());
         let entries = files.flat_map(|file| BufReader::new(file).lines().filter_map(parse));
@@ -278,12 +280,19 @@ impl Writing {
         snapshot.positions = manifest.to_bytes();
         let writing = tokio::task::spawn_blocking(move || self.write_state(&snapshot).map(|()| self)).await;
         let writing = writing.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        failpoint::reached("after-snapshot");
         writing.leases.commit(&manifest).await?;
+        failpoint::reached("after-manifest");
         Ok(writing)
     }
 
     fn write_state(&self, snapshot: &Snapshot) -> Result<(), StorageError> {
         let path = self.folder.join(format!("snapshot-{}.bin", self.generation));
+        if failpoint::reached("old-snapshot")
+            && fs::copy(path.with_file_name(format!("snapshot-{}.bin", self.generation - 1)), &path).is_ok()
+        {
+            return Ok(());
+        }
         let bytes = snapshot::encode(snapshot).map_err(|source| StorageError::Snapshot { path: path.clone(), source })?;
         if let Some(letters) = &self.letters {
             letters.sync_data().map_err(|source| StorageError::Io { action: "sync", path: self.folder.join(DEAD_LETTERS), source })?;
@@ -311,6 +320,7 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StorageErro
     let temporary = path.with_extension("tmp");
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&temporary).map_err(io_error)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io_error)?;
+    failpoint::reached("before-rename");
     fs::rename(&temporary, path).map_err(io_error)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error)

@@ -364,7 +364,9 @@ where
 {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,geophone=info,kinesis_lease=info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
+    // A log that cannot be written (a full disk, a pipe whose reader is gone) must not end the daemon: where this is on it
+    // is told by eprintln, which panics then.
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false).log_internal_errors(false);
     // A second start (in tests) keeps the first one's log.
     let _ = if as_text { builder.compact().try_init() } else { builder.json().flatten_event(true).try_init() };
 }

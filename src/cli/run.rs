@@ -28,14 +28,20 @@ pub fn run(config: &Path) -> Result<Exit, Failure> {
     let outcome = runtime()?.block_on(async {
         let daemon =
             Daemon { settings, sources: Some(sources), clock: Clock::System, access: access(), poll_interval: Duration::from_secs(1) };
-        let running = daemon.start().await?;
+        // Heard from now on: who asks during the start is not answered by dying of the signal.
+        let mut stop = tokio::spawn(stop_signal());
+        let running = tokio::select! {
+            running = daemon.start() => running?,
+            _ = &mut stop => return Ok(None),
+        };
         if is_terminal {
             tokio::spawn(keep_status(Arc::clone(&running.web), bar.clone()));
         }
-        running.run(stop_signal()).await
+        let stop = async { drop(stop.await) };
+        running.run(stop).await.map(Some)
     });
     bar.finish_and_clear();
-    let outcome = outcome?;
+    let Some(outcome) = outcome? else { return Ok(Exit::Ok) };
     let summary = Summary::new(&outcome.counts, outcome.records, outcome.undecodable, started.elapsed().as_secs_f64());
     tracing::info!(records = summary.records, events = summary.events, undecodable = summary.undecodable, "stopped");
     Ok(Exit::Ok)

@@ -21,6 +21,7 @@ use super::pipeline::Pipeline;
 use crate::archive::Batch;
 use crate::cli::{Exit, Failure};
 use crate::clock::moment;
+use crate::failpoint;
 use crate::snapshot::Snapshot;
 use crate::telemetry::metric_name::MetricName;
 use crate::time::EventTime;
@@ -93,8 +94,8 @@ impl Pipeline {
             Ok(writing) => writing,
             Err(error) => return self.cannot_commit(&Trouble::Storage(error.to_string())),
         };
-        let snapshot =
-            Snapshot { engine: self.engine.image(), paging: self.paging.image(), outbox: self.outbox.undelivered(), positions: Vec::new() };
+        let outbox = if failpoint::reached("no-outbox") { Vec::new() } else { self.outbox.undelivered() };
+        let snapshot = Snapshot { engine: self.engine.image(), paging: self.paging.image(), outbox, positions: Vec::new() };
         let batch = std::mem::take(&mut self.archive);
         let number = writing.number();
         let task = tokio::spawn(write(writing, snapshot, mark.manifest.clone(), batch, self.archiver.clone()));
@@ -191,7 +192,9 @@ impl Pipeline {
 async fn write(mut writing: KeeperWriting, snapshot: Snapshot, manifest: Manifest, batch: Batch, archiver: Option<Archiver>) -> Written {
     let result = async {
         if let Some(archiver) = archiver.as_ref().filter(|_| !batch.is_empty()) {
+            failpoint::reached("before-archive");
             archive(&mut writing, archiver, &batch).await?;
+            failpoint::reached("after-archive");
         }
         let mut written = writing.write(snapshot, manifest).await.map_err(Trouble::Storage)?;
         if let Some(archiver) = archiver.filter(|_| !written.in_vain().is_empty())
@@ -208,7 +211,9 @@ async fn write(mut writing: KeeperWriting, snapshot: Snapshot, manifest: Manifes
 /// Writes the calls that were settled since the last commit: noted first, so that a crash leaves nothing twice.
 async fn archive(writing: &mut KeeperWriting, archiver: &Archiver, batch: &Batch) -> Result<(), Trouble> {
     let number = writing.number();
-    writing.intend(&archiver.names(batch, number)).await.map_err(Trouble::Storage)?;
+    if !failpoint::reached("no-intent") {
+        writing.intend(&archiver.names(batch, number)).await.map_err(Trouble::Storage)?;
+    }
     let parts = tokio::task::block_in_place(|| batch.parts());
     archiver.write(parts, number).await.map_err(Trouble::Archive)
 }

@@ -19,6 +19,7 @@ use crate::clock::{Clock, moment};
 use crate::cloudtrail::{Decoder, Limits};
 use crate::config::Settings;
 use crate::engine::{Engine, InputId, Report};
+use crate::failpoint;
 use crate::identity::Directory;
 use crate::observation::{Observation, Observer};
 use crate::sigma::RuleSet;
@@ -254,7 +255,10 @@ impl Pipeline {
         let (engine, observer, metrics, evidence) = (&mut self.engine, &mut self.observer, &self.metrics, &mut self.evidence);
         let outcome = self.decoder.decode(&record.data, &mut |item| match item {
             Ok(decoded) => {
-                let observation = observer.observe(decoded, arrival);
+                let mut observation = observer.observe(decoded, arrival);
+                if failpoint::reached("no-dedup") {
+                    observation.fingerprint = fastrand::u64(..);
+                }
                 metrics.lag(now.0.since(observation.time));
                 let waiting = engine.waiting();
                 engine.handle(input, observation, now, report);
@@ -340,12 +344,14 @@ impl Pipeline {
             Page::Alert(alert) | Page::Record(alert) => Some(&**alert),
             Page::Digest(_) => None,
         });
+        failpoint::reached("before-journal");
         // Without the note a crash may send one of them again without saying so: better than not to be told at all.
         if let Err(error) = self.state.journal(alerts)
             && self.trouble("the alert journal cannot be written; pages go out all the same".to_owned())
         {
             tracing::error!(%error, "the alert journal cannot be written; pages go out all the same");
         }
+        failpoint::reached("before-publish");
         pages.into_iter().for_each(|page| self.outbox.send(page, self.arrived));
         Ok(())
     }
@@ -354,6 +360,7 @@ impl Pipeline {
     pub(super) fn published(&mut self, topic: &str, result: Published) -> Result<(), Failure> {
         match result {
             Published::Sent { sequence, seconds } => {
+                failpoint::reached("before-settle");
                 self.metrics.observe(MetricName::SnsPublishSeconds, seconds);
                 if let Some((Page::Alert(alert) | Page::Record(alert), since)) = self.outbox.settle(sequence)
                     && alert.status == Status::Opened

@@ -110,25 +110,27 @@ async fn a_snapshot_of_a_newer_version_is_an_error_that_names_it() {
     assert!(path.is_file() && folder.path().join("snapshot-2.bin").is_file(), "nothing is moved or removed");
 }
 
+/// Notes a published alert.
+fn publish(state: &mut StateFolder, name: &[u8]) {
+    let line = JournalLine {
+        fingerprint: Fingerprint(Digest128::of(&[name])),
+        alert_id: Digest128::of(&[b"b"]),
+        incident_id: Digest128::of(&[b"c"]),
+        onset: EventTime::from_unix(7),
+    };
+    let mut bytes = serde_json::to_vec(&line).expect("JSON");
+    bytes.push(b'\n');
+    state.journal.as_mut().expect("open").write_all(&bytes).expect("written");
+}
+
 /// A crash between the beginning of a snapshot and its end: what was published meanwhile is known.
 #[tokio::test]
 async fn journals_of_a_snapshot_that_never_came_are_read() {
     let folder = three().await;
     let (mut state, _) = StateFolder::open(folder.path()).await.expect("opens");
-    let line = JournalLine {
-        fingerprint: Fingerprint(Digest128::of(&[b"a"])),
-        alert_id: Digest128::of(&[b"b"]),
-        incident_id: Digest128::of(&[b"c"]),
-        onset: EventTime::from_unix(7),
-    };
-    let append = |state: &mut StateFolder| {
-        let mut bytes = serde_json::to_vec(&line).expect("JSON");
-        bytes.push(b'\n');
-        state.journal.as_mut().expect("open").write_all(&bytes).expect("written");
-    };
-    append(&mut state);
+    publish(&mut state, b"a");
     let never_written = state.begin().expect("begins");
-    append(&mut state);
+    publish(&mut state, b"a");
     drop((state, never_written));
     let (_state, recovered) = StateFolder::open(folder.path()).await.expect("opens");
     assert_eq!((recovered.published.len(), resumed(&recovered)), (2, "3".to_owned()));
@@ -168,4 +170,21 @@ async fn a_full_file_of_dead_letters_takes_no_more() {
     let before = fs::metadata(&path).expect("there").len();
     assert!(!state.dead_letter(&letter).expect("only counted"));
     assert_eq!(fs::metadata(&path).expect("there").len(), before);
+}
+
+/// Where no snapshot is left the stream is read from its beginning: what was published before the newest one comes again,
+/// under the ids that it had, as far as a journal knows them.
+#[tokio::test]
+async fn without_any_snapshot_all_journals_that_are_left_are_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut state, _) = StateFolder::open(folder.path()).await.expect("opens");
+    publish(&mut state, b"before the first");
+    state.commit(snapshot(), manifest(1)).await.expect("commits");
+    publish(&mut state, b"after the first");
+    drop(state);
+    fs::remove_file(folder.path().join("snapshot-1.bin")).expect("removed");
+    for _ in 0..2 {
+        let (_state, recovered) = StateFolder::open(folder.path()).await.expect("opens");
+        assert_eq!((recovered.is_blind, recovered.published.len()), (true, 2));
+    }
 }

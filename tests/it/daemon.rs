@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::http;
 use crate::support::kinesis::{Entry, Kinesis};
-use crate::support::program::{Daemon, run};
+use crate::support::program::{Daemon, run, signal, spawn, spawn_unheard};
 use crate::support::records::{self, granted, key};
 use crate::support::sns::{Act, Sns, TOPIC};
 use crate::support::stage::{STREAM, Stage, alert_ids, are_paged, refusals};
@@ -158,6 +158,31 @@ async fn sigterm_with_sns_down_ends_in_time_and_the_alert_arrives_after_the_rest
     }
     daemon.until("geophone_sns_publish_seconds_count", "", 3.0).await;
     eventually("an empty outbox", async || (daemon.metric("geophone_outbox", "").await == 0.0).then_some(())).await;
+}
+
+/// A start that waits for a service can be stopped like anything else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_during_the_start_ends_it_in_peace() {
+    let sns = Sns::scripted(|_| Act::Hang);
+    let stage = Stage::with(Kinesis::with_stream(STREAM, 1).await, sns);
+    let mut starting = spawn(&["run", "--config", stage.config().to_str().expect("UTF-8")]);
+    eventually("the question for the topic", async || (stage.sns.calls("GetTopicAttributes") > 0).then_some(())).await;
+    signal(&starting, "-TERM");
+    let status = eventually("its end", async || starting.try_wait().expect("our own child")).await;
+    assert_eq!(status.code(), Some(0), "{status}");
+}
+
+/// Standard error goes into a file as often as not, and disks run full.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_cannot_be_written_stops_no_page() {
+    let stage = Stage::new(1).await;
+    let mut unheard = spawn_unheard(&["run", "--config", stage.config().to_str().expect("UTF-8")]);
+    let keys = keys("FULL", 3);
+    stage.put(&refusals(&keys, 0..2)).await;
+    stage.sns.until("pages in spite of it", |all| are_paged(all, &keys)).await;
+    signal(&unheard, "-TERM");
+    let status = eventually("its end", async || unheard.try_wait().expect("our own child")).await;
+    assert_eq!(status.code(), Some(0), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,6 +19,24 @@ fn command() -> Command {
     command
 }
 
+/// Starts the program.
+pub fn spawn(args: &[&str]) -> Child {
+    command().args(args).spawn().expect("the program starts")
+}
+
+/// Starts the program with a standard error that takes nothing, as a file on a full disk does.
+pub fn spawn_unheard(args: &[&str]) -> Child {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux");
+    command().args(args).stderr(full).spawn().expect("the program starts")
+}
+
+/// Sends a signal, by its name, to a child that was not waited for.
+pub fn signal(child: &Child, signal: &str) {
+    // The standard library only knows SIGKILL. The child is not waited for yet, so its id is still its own.
+    let status = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill(1)");
+    assert!(status.success());
+}
+
 /// What a run to the end left.
 #[derive(Debug)]
 pub struct Done {
@@ -168,10 +186,8 @@ impl Daemon {
         self.signal("-HUP");
     }
 
-    fn signal(&self, signal: &str) {
-        // The standard library only knows SIGKILL. The child is not waited for yet, so its id is still its own.
-        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill(1)");
-        assert!(status.success());
+    fn signal(&self, name: &str) {
+        signal(&self.child, name);
     }
 
     /// SIGTERM, and how it ended: status, how long it took, everything that was logged.
