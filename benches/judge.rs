@@ -70,7 +70,7 @@ fn prepared() -> (Joining, Vec<Arc<Call>>) {
                 let Ok(decoded) = item else { return };
                 match observer.observe(decoded, EventTime::from_unix(0)).body {
                     Body::Grant { access_key_id, grant } => joining.learn_grant(&access_key_id, *grant),
-                    Body::Call(call) => calls.push(Arc::new(*call)),
+                    Body::Call(call) => calls.push(call),
                     _ => {}
                 }
             });

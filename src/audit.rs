@@ -48,14 +48,14 @@ pub struct Harvest {
 struct Found {
     fingerprint: u64,
     twin: u64,
-    call: Box<Call>,
+    call: Arc<Call>,
 }
 
 /// One call with who made it.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The call.
-    pub call: Box<Call>,
+    pub call: Arc<Call>,
     /// Who made it.
     pub who: Arc<Attribution>,
 }

@@ -169,7 +169,7 @@ impl Engine {
             Body::Other => {}
         }
         if let Some(mut call) = matched {
-            call.invocation.time = time;
+            Arc::make_mut(&mut call).invocation.time = time;
             self.call(HeldCall { call, trusted }, report);
         }
     }

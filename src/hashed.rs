@@ -1,10 +1,14 @@
-//! Tables whose keys are hashes already.
+//! Tables whose keys are hashes already, and the hash of all others.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A table by hash: nothing is hashed a second time.
 pub type ByHash<K, V> = HashMap<K, V, BuildHasherDefault<AsItIs>>;
+
+/// How keys of tables are hashed: fast, and with a seed of the process, since callers choose many of them. Never for what is
+/// kept or shared between machines.
+pub type Seeded = rapidhash::fast::RandomState;
 
 /// Takes a hash for what it is.
 #[derive(Clone, Copy, Debug, Default)]

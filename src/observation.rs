@@ -12,7 +12,7 @@ use crate::bedrock::{EventId, Invocation, Model, ModelMap, Operation, Outcome, P
 use crate::cloudtrail::arn::partition;
 use crate::cloudtrail::lenient::cut;
 use crate::cloudtrail::{CloudTrailEvent, Decoded, UserIdentity};
-use crate::hashed::ByHash;
+use crate::hashed::{ByHash, Seeded};
 use crate::identity::{Caller, CallerKind, Grant, RemovalNotice};
 use crate::sigma::{Raw, RuleMatch, RuleSet, SigmaEvent};
 use crate::time::EventTime;
@@ -41,7 +41,7 @@ impl Call {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Body {
     /// A Bedrock call.
-    Call(Box<Call>),
+    Call(Arc<Call>),
     /// The companion record of a streaming call: tokens for the call with this request hash.
     Companion {
         /// Hash of the call's `requestID`.
@@ -66,7 +66,7 @@ impl Body {
     /// Says that it happened at `time`, where its own time cannot be believed.
     pub fn move_to(&mut self, time: EventTime) {
         match self {
-            Self::Call(call) => call.invocation.time = time,
+            Self::Call(call) => Arc::make_mut(call).invocation.time = time,
             Self::Grant { grant, .. } => grant.issued = time,
             Self::Notice(notice) => {
                 notice.time = time;
@@ -92,7 +92,7 @@ pub struct Observation {
     /// What it is.
     pub body: Body,
     /// What is no call of Bedrock and matches a rule, as a call for the rules.
-    pub matched: Option<Box<Call>>,
+    pub matched: Option<Arc<Call>>,
 }
 
 /// Turns decoded events into observations, sharing equal strings.
@@ -159,14 +159,16 @@ impl Observer {
     }
 
     /// Asks the rules. A call of Bedrock takes what they say along; of anything else a call is made for them.
-    fn matched(&mut self, decoded: &Decoded<'_>, body: &mut Body, time: EventTime, time_source: TimeSource) -> Option<Box<Call>> {
+    fn matched(&mut self, decoded: &Decoded<'_>, body: &mut Body, time: EventTime, time_source: TimeSource) -> Option<Arc<Call>> {
         if self.rules.is_empty() {
             return None;
         }
         let event = &decoded.event;
         let matched = self.rules.matches(&SigmaEvent::new(event, Raw(decoded.text)));
         if let Body::Call(call) = body {
-            call.matched = matched;
+            if !matched.is_empty() {
+                Arc::make_mut(call).matched = matched;
+            }
             return None;
         }
         if matched.is_empty() {
@@ -175,7 +177,7 @@ impl Observer {
         let operation = Operation { plane: Plane::Control, is_invocation: false, is_streaming: false, sensitive: None };
         let caller = self.caller(&event.user_identity);
         let invocation = self.invocation(event, operation, time, time_source);
-        Some(Box::new(Call { invocation, caller, matched, is_foreign: true }))
+        Some(Arc::new(Call { invocation, caller, matched, is_foreign: true }))
     }
 
     fn body(&mut self, event: &CloudTrailEvent<'_>, time: EventTime, time_source: TimeSource) -> Body {
@@ -189,7 +191,7 @@ impl Observer {
             }
             let caller = self.caller(&event.user_identity);
             let invocation = self.invocation(event, operation, time, time_source);
-            return Body::Call(Box::new(Call { invocation, caller, matched: Vec::new(), is_foreign: false }));
+            return Body::Call(Arc::new(Call { invocation, caller, matched: Vec::new(), is_foreign: false }));
         }
         if let Some((access_key_id, grant)) = Grant::of(event, time) {
             return Body::Grant { access_key_id, grant: Box::new(grant) };
@@ -319,7 +321,7 @@ fn hash_text(text: &str) -> u64 {
 
 /// What was made of a text, shared between all records that carry it. Bounded like [`Pool`].
 #[derive(Debug)]
-struct Memo<T>(HashMap<Box<str>, Arc<T>, Xxh3Builder>);
+struct Memo<T>(HashMap<Box<str>, Arc<T>, Seeded>);
 
 impl<T> Default for Memo<T> {
     fn default() -> Self {
@@ -343,7 +345,7 @@ impl<T> Memo<T> {
 
 /// Equal strings, shared. Bounded: a full pool starts afresh.
 #[derive(Debug, Default)]
-struct Pool(HashSet<Arc<str>, Xxh3Builder>);
+struct Pool(HashSet<Arc<str>, Seeded>);
 
 impl Pool {
     fn share(&mut self, text: &str) -> Arc<str> {

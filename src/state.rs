@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::hashed::Seeded;
 use crate::identity::Grant;
 use crate::time::{EventTime, MINUTE};
 
@@ -37,7 +38,7 @@ pub use table::{Probation, Table};
 #[derive(Debug, Default)]
 pub struct Shared {
     /// Grants by access key. Written by the engine's front only; read by everybody.
-    grants: DashMap<Arc<str>, Arc<Grant>>,
+    grants: DashMap<Arc<str>, Arc<Grant>, Seeded>,
     counters: Arc<Counters>,
 }
 
@@ -45,9 +46,9 @@ pub struct Shared {
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Calls by department and model family: a read view for page and metrics, never their source.
-    access: DashMap<(Arc<str>, Arc<str>), Arc<AccessCounts>>,
+    access: DashMap<(Arc<str>, Arc<str>), Arc<AccessCounts>, Seeded>,
     /// Calls of people whom the directory does not list, by the id that stands for them.
-    unlinked: DashMap<Arc<str>, u64>,
+    unlinked: DashMap<Arc<str>, u64, Seeded>,
 }
 
 /// How many calls of one department to one model family ended how.
@@ -88,7 +89,7 @@ const CHAIN_MAX: usize = 5;
 impl Shared {
     /// Counts into `counters`, with grants of its own.
     pub fn with(counters: Arc<Counters>) -> Self {
-        Self { grants: DashMap::new(), counters }
+        Self { grants: DashMap::default(), counters }
     }
 
     /// The grant of `access_key_id` and the grants that led to it, nearest first; empty where there is none.

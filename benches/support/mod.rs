@@ -7,6 +7,7 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used, reason = "each bench uses a part; benches fail by panicking")]
 
 pub mod pipeline;
+pub mod warm;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -35,14 +36,23 @@ fn texts() -> Vec<String> {
 
 /// One EventBridge envelope a record.
 pub fn eventbridge() -> Records {
-    Records { records: texts().iter().map(|json| wire::eventbridge(json)).collect(), events: EVENTS as u64 }
+    one_by_one(&texts())
 }
 
 /// CloudWatch Logs subscription records of 64 events.
 pub fn cloudwatch_logs() -> Records {
-    let texts = texts();
+    batched(&texts())
+}
+
+/// These events in an EventBridge envelope each.
+pub fn one_by_one(texts: &[String]) -> Records {
+    Records { records: texts.iter().map(|json| wire::eventbridge(json)).collect(), events: texts.len() as u64 }
+}
+
+/// These events in CloudWatch Logs subscription records of 64.
+pub fn batched(texts: &[String]) -> Records {
     let batch = |chunk: &[String]| wire::cloudwatch_logs(&chunk.iter().map(String::as_str).collect::<Vec<_>>());
-    Records { records: texts.chunks(BATCH).map(batch).collect(), events: EVENTS as u64 }
+    Records { records: texts.chunks(BATCH).map(batch).collect(), events: texts.len() as u64 }
 }
 
 /// A text that borrows unless it is escaped, and is empty where it is null.

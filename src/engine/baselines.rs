@@ -24,7 +24,7 @@ const STEPS: usize = 2_000;
 const DAYS_MAX: i64 = 30;
 
 /// A call, and who made it.
-type Sample = (Box<Call>, Arc<Attribution>);
+type Sample = (Arc<Call>, Arc<Attribution>);
 
 /// The fleet and where its pass stands.
 #[derive(Debug)]
@@ -61,9 +61,9 @@ impl Baselines {
             for (hour, joins) in &note.joins {
                 fleet.note(note.cohort, *hour, *joins);
                 if joins.paced {
-                    let sample = samples.entry((*hour, note.cohort)).or_insert_with(|| (Box::new(call.clone()), Arc::clone(who)));
+                    let sample = samples.entry((*hour, note.cohort)).or_insert_with(|| (Arc::new(call.clone()), Arc::clone(who)));
                     if call.order() < sample.0.order() {
-                        *sample = (Box::new(call.clone()), Arc::clone(who));
+                        *sample = (Arc::new(call.clone()), Arc::clone(who));
                     }
                 }
             }

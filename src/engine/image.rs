@@ -1,5 +1,7 @@
 //! An engine as a value: everything that a snapshot keeps, in a fixed order, so that the same state gives the same bytes.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::baselines::{Baselines, BaselinesImage};
@@ -68,7 +70,7 @@ impl Engine {
         engine.joining.restore(image.joining, watermark);
         for call in image.recent {
             let known = engine.joining.attribute(&call, Unknown::NoGrant);
-            engine.recent.note(Box::new(call), &known);
+            engine.recent.note(Arc::new(call), &known);
         }
         engine.departments = image.departments;
         engine.verdicts = image.verdicts;

@@ -5,6 +5,8 @@
 //! what both knew; where only one can count (calibration of the fleet, open windows of correlations, shares of the present
 //! hour) it is that of the engine with more actors.
 
+use std::sync::Arc;
+
 use super::{Engine, EngineImage, EngineSettings};
 use crate::alerting::Alert;
 use crate::observation::Call;
@@ -55,7 +57,7 @@ impl Engine {
         self.closed_day = self.closed_day.max(image.closed_day);
         for call in image.recent {
             let known = self.joining.attribute(&call, crate::identity::Unknown::NoGrant);
-            self.recent.note(Box::new(call), &known);
+            self.recent.note(Arc::new(call), &known);
         }
     }
 

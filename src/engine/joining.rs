@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
+use crate::hashed::Seeded;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3Builder;
 
 use crate::identity::{Attribution, Caller, Directory, Grant, Links, Removal, RemovalNotice, Resolver, Unknown};
 use crate::observation::Call;
@@ -40,14 +40,16 @@ pub struct Joining {
     shared: Arc<Shared>,
     grants: GrantKeeper,
     /// Callers by access key whose grant is settled.
-    known: HashMap<Arc<str>, Arc<Known>, Xxh3Builder>,
+    known: HashMap<Arc<str>, Arc<Known>, Seeded>,
     /// The same by the address of the caller, which the observer shares between its calls: most calls need no look at a
     /// text. Holds nothing that `known` does not hold.
-    by_address: HashMap<usize, Arc<Known>, Xxh3Builder>,
+    by_address: HashMap<usize, Arc<Known>, Seeded>,
     /// Keys whose calls waited for their grant in vain.
     given_up: BTreeSet<Arc<str>>,
     /// Keys of parent grants that were missing when a chain was followed.
-    missing_parents: HashSet<Arc<str>>,
+    missing_parents: HashSet<Arc<str>, Seeded>,
+    /// Cognito identities behind what is remembered: news of another changes nothing that is.
+    identities: HashSet<Arc<str>, Seeded>,
     removals: Removals,
     rulings: Rulings,
 }
@@ -73,7 +75,8 @@ impl Joining {
             known: HashMap::default(),
             by_address: HashMap::default(),
             given_up: BTreeSet::new(),
-            missing_parents: HashSet::new(),
+            missing_parents: HashSet::default(),
+            identities: HashSet::default(),
             removals,
             rulings: Rulings::new(book),
         }
@@ -99,6 +102,14 @@ impl Joining {
     fn forget_known(&mut self) {
         self.known.clear();
         self.by_address.clear();
+        self.identities.clear();
+    }
+
+    /// There is news of a Cognito identity: sessions that it is behind know more now.
+    fn forget_linked(&mut self, identity: Option<&Arc<str>>) {
+        if identity.is_some_and(|identity| self.identities.contains(identity)) {
+            self.forget_known();
+        }
     }
 
     /// The policies.
@@ -145,20 +156,20 @@ impl Joining {
         }
         let chain = self.shared.chain(&caller.access_key_id);
         if self.resolver.learn_link(caller.cognito_identity.as_ref(), caller.user_pool_sub.as_ref(), &[]) {
-            self.forget_known();
+            self.forget_linked(caller.cognito_identity.as_ref());
         }
         let who = Arc::new(self.resolver.resolve(caller, with_bearer_token, &chain, missing));
         let known =
             Arc::new(Known { caller: Arc::clone(caller), principal: self.rulings.principal(caller, &who), who, ids: OnceLock::new() });
         // What is known only because something is missing is not remembered: it may still come.
         if self.missing_grant(caller).is_none() && !with_bearer_token && !caller.access_key_id.is_empty() {
-            self.remember(&known, chain.last());
+            self.remember(&known, &chain);
         }
         known
     }
 
-    fn remember(&mut self, known: &Arc<Known>, farthest: Option<&Arc<Grant>>) {
-        if let Some(parent) = farthest.and_then(|grant| grant.parent_key.as_ref()).filter(|key| key.starts_with("ASIA")) {
+    fn remember(&mut self, known: &Arc<Known>, chain: &[Arc<Grant>]) {
+        if let Some(parent) = chain.last().and_then(|grant| grant.parent_key.as_ref()).filter(|key| key.starts_with("ASIA")) {
             if self.missing_parents.len() >= CALLERS_MAX {
                 self.missing_parents.clear();
                 self.forget_known();
@@ -168,6 +179,8 @@ impl Joining {
         if self.known.len() >= CALLERS_MAX {
             self.forget_known();
         }
+        let identities = chain.iter().map(|grant| &grant.cognito_identity).chain([&known.caller.cognito_identity]);
+        self.identities.extend(identities.flatten().cloned());
         if let Some(before) = self.known.insert(Arc::clone(&known.caller.access_key_id), Arc::clone(known)) {
             self.by_address.remove(&address(&before.caller));
         }
@@ -195,7 +208,10 @@ impl Joining {
     pub fn learn_grant(&mut self, access_key_id: &Arc<str>, grant: Grant) {
         let vouched: &[_] = if grant.vouches_for_tags { &grant.tags } else { &[] };
         let is_news = self.resolver.learn_link(grant.cognito_identity.as_ref(), grant.user_pool_sub.as_ref(), vouched);
-        if self.missing_parents.remove(access_key_id) || is_news {
+        if is_news {
+            self.forget_linked(grant.cognito_identity.as_ref());
+        }
+        if self.missing_parents.remove(access_key_id) {
             // Other sessions know more now; which ones is not worth remembering.
             self.forget_known();
         } else if let Some(before) = self.known.remove(access_key_id) {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::Xxh3Builder;
+use crate::hashed::Seeded;
 
 use super::joining::Known;
 use crate::identity::ActorKind;
@@ -19,13 +19,13 @@ const PEOPLE_MAX: usize = 100_000;
 /// Latest calls by person.
 #[derive(Debug, Default)]
 pub struct Recent {
-    by_person: HashMap<Arc<str>, (Box<Call>, Arc<Known>), Xxh3Builder>,
+    by_person: HashMap<Arc<str>, (Arc<Call>, Arc<Known>), Seeded>,
     last_expiry: EventTime,
 }
 
 impl Recent {
     /// Notes a call of `known`.
-    pub fn note(&mut self, call: Box<Call>, known: &Arc<Known>) {
+    pub fn note(&mut self, call: Arc<Call>, known: &Arc<Known>) {
         if known.who.actor.kind != ActorKind::Person {
             return;
         }
@@ -42,9 +42,9 @@ impl Recent {
     }
 
     /// Calls that happened after `time` and that `concerns` holds for.
-    pub fn later_than(&self, time: EventTime, concerns: impl Fn(&Call, &Known) -> bool) -> Vec<(Box<Call>, Arc<Known>)> {
+    pub fn later_than(&self, time: EventTime, concerns: impl Fn(&Call, &Known) -> bool) -> Vec<(Arc<Call>, Arc<Known>)> {
         let later = self.by_person.values().filter(|(call, known)| call.invocation.time > time && concerns(call, known));
-        let mut later: Vec<(Box<Call>, Arc<Known>)> = later.map(|(call, known)| (call.clone(), Arc::clone(known))).collect();
+        let mut later: Vec<(Arc<Call>, Arc<Known>)> = later.map(|(call, known)| (call.clone(), Arc::clone(known))).collect();
         later.sort_by(|(a, _), (b, _)| a.order().cmp(&b.order()));
         later
     }

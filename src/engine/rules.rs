@@ -27,7 +27,7 @@ const TOLD_MAX: usize = 100_000;
 #[derive(Debug)]
 pub struct RuleState {
     set: Arc<RuleSet>,
-    correlator: Correlator<Box<Call>>,
+    correlator: Correlator<Arc<Call>>,
     /// When each suppressed rule's story was last told.
     told: HashMap<Fingerprint, EventTime>,
 }
@@ -35,7 +35,7 @@ pub struct RuleState {
 /// What a snapshot keeps of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RulesImage {
-    correlator: CorrelatorImage<Box<Call>>,
+    correlator: CorrelatorImage<Arc<Call>>,
     told: Vec<(Fingerprint, EventTime)>,
 }
 
@@ -144,7 +144,7 @@ impl Engine {
         }
     }
 
-    fn tell_rule(&mut self, judged: &Judged<'_>, rule: &Arc<Rule>, fired: Option<(&Correlation, &Fired<Box<Call>>)>) {
+    fn tell_rule(&mut self, judged: &Judged<'_>, rule: &Arc<Rule>, fired: Option<(&Correlation, &Fired<Arc<Call>>)>) {
         let settings = &self.settings.detectors;
         if settings.rule_mode(rule) == Mode::Off {
             return;
@@ -215,7 +215,7 @@ fn finding_of(
     judged: &Judged<'_>,
     rule: &Arc<Rule>,
     fingerprint: Fingerprint,
-    fired: Option<(&Correlation, &Fired<Box<Call>>)>,
+    fired: Option<(&Correlation, &Fired<Arc<Call>>)>,
 ) -> Finding {
     let mut finding = judged.finding(DetectorId::Sigma, fingerprint);
     finding.severity = rule.severity;

@@ -24,7 +24,7 @@ struct Hour {
     known: u64,
     unknown: u64,
     /// The earliest call without a verdict, with its reason.
-    sample: Option<(Box<Call>, Arc<Attribution>, Arc<str>)>,
+    sample: Option<(Arc<Call>, Arc<Attribution>, Arc<str>)>,
 }
 
 /// Verdicts by hour of event time.
@@ -48,7 +48,7 @@ impl VerdictShare {
         }
         hour.unknown += 1;
         if hour.sample.as_ref().is_none_or(|(sample, ..)| call.order() < sample.order()) {
-            hour.sample = Some((Box::new(call.clone()), Arc::clone(&known.who), verdict.why.clone().unwrap_or_default()));
+            hour.sample = Some((Arc::new(call.clone()), Arc::clone(&known.who), verdict.why.clone().unwrap_or_default()));
         }
     }
 

@@ -14,7 +14,7 @@ use crate::time::EventTime;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HeldCall {
     /// The call.
-    pub call: Box<Call>,
+    pub call: Arc<Call>,
     /// Whether it may be learned from.
     pub trusted: bool,
 }

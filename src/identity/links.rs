@@ -4,8 +4,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::hashed::Seeded;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3Builder;
 
 /// Most identities that are remembered; beyond it the oldest is forgotten.
 const LINKS_MAX: usize = 1_000_000;
@@ -14,7 +14,7 @@ const LINKS_MAX: usize = 1_000_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "LinksImage", into = "LinksImage")]
 pub struct Links {
-    by_identity: HashMap<Arc<str>, Arc<str>, Xxh3Builder>,
+    by_identity: HashMap<Arc<str>, Arc<str>, Seeded>,
     order: VecDeque<Arc<str>>,
 }
 

@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::Xxh3Builder;
+use crate::hashed::Seeded;
 
 use super::evaluate::Policies;
 use super::judge::{PolicyBook, Ruling, public_address};
@@ -108,7 +108,7 @@ pub struct Rulings {
     /// Keys of tags that any document reads.
     tag_keys: Vec<String>,
     reads_endpoint: bool,
-    principals: HashMap<Facts, Arc<Principal>, Xxh3Builder>,
+    principals: HashMap<Facts, Arc<Principal>, Seeded>,
     next_principal: u64,
     /// By the hash of what is asked; another question of the same hash takes its place.
     rulings: ByHash<u64, Remembered>,

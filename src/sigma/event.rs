@@ -174,7 +174,7 @@ pub struct SigmaEvent<'a> {
     event: &'a CloudTrailEvent<'a>,
     raw: Raw<'a>,
     whole: OnceCell<Value>,
-    /// Whether a key may be written with escapes, which none of AWS's is.
+    /// Whether a key may be written with escapes, which none of AWS's is. Only `\u` can stand for a letter.
     has_escapes: OnceCell<bool>,
 }
 
@@ -202,7 +202,7 @@ impl<'a> SigmaEvent<'a> {
     /// Whether the record certainly has no key of this name: then nothing need be parsed to know it.
     fn lacks(&self, key: &str) -> bool {
         let Some(raw) = self.raw.0 else { return true };
-        let has_escapes = || memchr::memchr(b'\\', raw.as_bytes()).is_some();
+        let has_escapes = || memchr::memmem::find(raw.as_bytes(), b"\\u").is_some();
         !*self.has_escapes.get_or_init(has_escapes) && memchr::memmem::find(raw.as_bytes(), key.as_bytes()).is_none()
     }
 

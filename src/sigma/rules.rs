@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::event::{Facts, Kept, SigmaEvent};
 use super::index::RuleIndex;
 use super::sieve::Answer;
+use crate::hashed::Seeded;
 use crate::severity::Severity;
 
 /// What people need to know of a rule.
@@ -151,7 +152,7 @@ pub struct RuleSet {
     pub(super) singles: Vec<Single>,
     pub(super) correlations: Vec<Correlation>,
     pub(super) index: RuleIndex,
-    pub(super) by_id: HashMap<Arc<str>, u32>,
+    pub(super) by_id: HashMap<Arc<str>, u32, Seeded>,
     /// For each rule the correlations that it feeds, and its place in them.
     pub(super) feeds: Vec<Vec<(u32, u32)>>,
 }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash};
 
+use crate::hashed::Seeded;
 use hashbrown::HashTable;
-use xxhash_rust::xxh3::Xxh3Builder;
 
 use super::chunked::Chunked;
 use crate::time::EventTime;
@@ -25,17 +25,18 @@ pub struct Table<K, V> {
     queue: VecDeque<(EventTime, K)>,
     capacity: usize,
     evicted: u64,
-}
-
-fn hash_of<K: Hash>(key: &K) -> u64 {
-    Xxh3Builder::new().hash_one(key)
+    hasher: Seeded,
 }
 
 impl<K: Eq + Hash + Clone, V: Stamped + Clone> Table<K, V> {
     /// An empty table for at most `capacity` values (at least one, at most 2³²).
     pub fn with_capacity(capacity: usize) -> Self {
         let capacity = capacity.clamp(1, u32::MAX as usize);
-        Self { places: HashTable::new(), rows: Chunked::default(), queue: VecDeque::new(), capacity, evicted: 0 }
+        Self { places: HashTable::new(), rows: Chunked::default(), queue: VecDeque::new(), capacity, evicted: 0, hasher: Seeded::new() }
+    }
+
+    fn hash_of(&self, key: &K) -> u64 {
+        self.hasher.hash_one(key)
     }
 
     fn place(&self, hash: u64, key: &K) -> Option<usize> {
@@ -45,19 +46,22 @@ impl<K: Eq + Hash + Clone, V: Stamped + Clone> Table<K, V> {
 
     /// The value of `key`.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let place = self.place(hash_of(key), key)?;
+        let place = self.place(self.hash_of(key), key)?;
         self.at_mut(place)
     }
 
     /// The value of `key`, only to be looked at.
     pub fn get(&self, key: &K) -> Option<&V> {
-        self.rows.get(self.place(hash_of(key), key)?).map(|(_, value)| value)
+        self.rows.get(self.place(self.hash_of(key), key)?).map(|(_, value)| value)
     }
 
     /// The value of `key`, made by `make` where there is none; the least recently used value goes where there is no room.
-    #[allow(clippy::expect_used, reason = "the row was found or pushed a line before")]
     pub fn get_or_insert_with(&mut self, key: &K, make: impl FnOnce() -> V) -> &mut V {
-        let hash = hash_of(key);
+        let hash = self.hash_of(key);
+        self.get_or_insert_hashed(hash, key, make)
+    }
+
+    fn get_or_insert_hashed(&mut self, hash: u64, key: &K, make: impl FnOnce() -> V) -> &mut V {
         let place = self.place(hash, key).unwrap_or_else(|| {
             if self.rows.len() >= self.capacity {
                 self.evict_one();
@@ -68,6 +72,11 @@ impl<K: Eq + Hash + Clone, V: Stamped + Clone> Table<K, V> {
             self.places.insert_unique(hash, (hash, place as u32), |(hash, _)| *hash);
             place
         });
+        self.row_mut(place)
+    }
+
+    #[allow(clippy::expect_used, reason = "the row was found or pushed before")]
+    fn row_mut(&mut self, place: usize) -> &mut V {
         self.at_mut(place).expect("a row")
     }
 
@@ -77,19 +86,19 @@ impl<K: Eq + Hash + Clone, V: Stamped + Clone> Table<K, V> {
         let value = self.take(key);
         if self.queue.len() > 2 * self.rows.len() + 64 {
             let queue = std::mem::take(&mut self.queue);
-            self.queue = queue.into_iter().filter(|(_, queued)| self.place(hash_of(queued), queued).is_some()).collect();
+            self.queue = queue.into_iter().filter(|(_, queued)| self.place(self.hash_of(queued), queued).is_some()).collect();
         }
         value
     }
 
     fn take(&mut self, key: &K) -> Option<V> {
-        let hash = hash_of(key);
+        let hash = self.hash_of(key);
         let place = self.place(hash, key)?;
         self.places.find_entry(hash, |(_, known)| *known as usize == place).ok()?.remove();
         let (_, value) = self.rows.swap_remove(place)?;
         // The last row has come to its place.
         if let Some((moved, _)) = self.rows.get(place) {
-            let (hash, last) = (hash_of(moved), self.rows.len());
+            let (hash, last) = (self.hash_of(moved), self.rows.len());
             if let Some((_, known)) = self.places.find_mut(hash, |(_, known)| *known as usize == last) {
                 *known = place as u32;
             }
@@ -154,19 +163,26 @@ pub struct Probation<K, V> {
 impl<K: Eq + Hash + Clone, V: Stamped + Clone> Probation<K, V> {
     /// At most `capacity` values that have proved themselves, and a tenth as many (at least 1,000) newcomers.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { settled: Table::with_capacity(capacity), newcomers: Table::with_capacity((capacity / 10).max(1_000)) }
+        let settled = Table::with_capacity(capacity);
+        let newcomers = Table { hasher: settled.hasher.clone(), ..Table::with_capacity((capacity / 10).max(1_000)) };
+        Self { settled, newcomers }
     }
 
     /// The value of `key`, made by `make` where there is none. `proven` says whether a newcomer has proved itself.
     pub fn get_or_insert_with(&mut self, key: &K, proven: impl FnOnce(&V) -> bool, make: impl FnOnce() -> V) -> &mut V {
-        let is_proven = self.newcomers.get(key).is_some_and(proven);
-        if is_proven && let Some(value) = self.newcomers.remove(key) {
-            return self.settled.get_or_insert_with(key, || value);
+        // Both tables hash alike, so that a call of somebody who is settled costs one look.
+        let hash = self.settled.hash_of(key);
+        if let Some(place) = self.settled.place(hash, key) {
+            return self.settled.row_mut(place);
         }
-        if self.settled.get(key).is_some() {
-            self.settled.get_or_insert_with(key, make)
-        } else {
-            self.newcomers.get_or_insert_with(key, make)
+        let newcomer = self.newcomers.place(hash, key);
+        let is_proven = newcomer.and_then(|place| self.newcomers.rows.get(place)).is_some_and(|(_, value)| proven(value));
+        if is_proven && let Some(value) = self.newcomers.remove(key) {
+            return self.settled.get_or_insert_hashed(hash, key, || value);
+        }
+        match newcomer {
+            Some(place) => self.newcomers.row_mut(place),
+            None => self.newcomers.get_or_insert_hashed(hash, key, make),
         }
     }
 

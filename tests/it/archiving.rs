@@ -126,7 +126,8 @@ async fn what_cannot_be_archived_is_not_committed() {
     let stage = with_archive("url = \"archive\"").await;
     let folder = stage.config().parent().expect("a folder").join("archive");
     let daemon = stage.daemon().await;
-    // A file where a folder should be.
+    // A file where a folder should be; the folder above may not be there yet.
+    fs::create_dir_all(&folder).expect("made");
     fs::write(folder.join("dept=unknown"), "in the way").expect("written");
     stage.put(&calls(0..10)).await;
     daemon.until("geophone_archive_failures_total", "", 1.0).await;
