@@ -8,6 +8,7 @@
 mod envelope;
 mod event;
 mod files;
+mod json;
 mod message;
 mod policy;
 mod sigma;
@@ -17,6 +18,7 @@ mod watch;
 pub use envelope::{envelope, linear};
 pub use event::event;
 pub use files::{config, directory, model_id};
+pub use json::json;
 pub use message::message;
 pub use policy::iam_policy;
 pub use sigma::sigma;
@@ -26,12 +28,13 @@ pub use snapshot::snapshot;
 pub type Target = fn(&[u8]);
 
 /// Every target with its name, which is also that of its corpus.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("config", config),
     ("directory", directory),
     ("envelope", envelope),
     ("event", event),
     ("iam_policy", iam_policy),
+    ("json", json),
     ("linear", linear),
     ("message", message),
     ("model_id", model_id),

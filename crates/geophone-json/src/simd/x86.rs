@@ -1,0 +1,313 @@
+//! The vectors of x86-64.
+//!
+//! What one level does is made of functions for one block; `scan_blocks` and `resolve_blocks` have the loops. Every function
+//! enables the features of its level, so that they are all compiled into one.
+
+use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
+
+use super::{BLOCK, Block, Escapes, Masks, beginnings, emit, scan_blocks};
+use crate::error::Error;
+use crate::index::Scan;
+use crate::unescape::escape;
+
+/// Room for what is left of a block, filled or not.
+type Spare = [MaybeUninit<u8>; BLOCK];
+
+/// Declares the functions of one level.
+macro_rules! level {
+    ($features:literal, $scan:ident, $resolve:ident: $masks:ident, $prefix_xor:path, $emit:ident, $escapes:ident, $pack:ident) => {
+        #[target_feature(enable = $features)]
+        pub(super) fn $scan(scan: &mut Scan<'_>, bytes: &[u8]) {
+            scan_blocks!(scan, bytes, $masks, $prefix_xor, $emit);
+        }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn $resolve(raw: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+            resolve_blocks!(raw, out, $escapes, $pack)
+        }
+    };
+}
+
+/// The body of every `resolve_*`.
+macro_rules! resolve_blocks {
+    ($raw:ident, $out:ident, $escapes:ident, $pack:ident) => {{
+        // What is written is never more than what was read, but for the end of the last block.
+        $out.reserve($raw.len() + BLOCK);
+        let mut at = 0;
+        while at < $raw.len() {
+            let rest = &$raw[at..];
+            let (block, length) = match rest.first_chunk::<BLOCK>() {
+                Some(block) => (*block, BLOCK),
+                None => (super::padded(rest), rest.len()),
+            };
+            let Escapes { backslash, plain } = $escapes(&block);
+            let begin = beginnings(backslash);
+            // Every block begins outside of an escape. The blanks behind the text are no plain characters either.
+            let rare = (begin << 1) & !plain;
+            let taken = if rare != 0 { rare.trailing_zeros() as usize - 1 } else { length - (begin >> 63) as usize };
+            let keep = !begin & low_bits(taken);
+            if $out.spare_capacity_mut().len() < BLOCK {
+                $out.reserve(BLOCK);
+            }
+            let filled = $out.len() + keep.count_ones() as usize;
+            if let Some(spare) = $out.spare_capacity_mut().first_chunk_mut::<BLOCK>() {
+                $pack(&block, keep, spare);
+                // SAFETY: as many bytes as `keep` has bits, at most 64, were written behind the vector's end.
+                unsafe { $out.set_len(filled) };
+            }
+            at += taken;
+            if rare != 0 {
+                at = escape($raw, at, $out)?;
+                // Where there is one there are often more.
+                while $raw.get(at) == Some(&b'\\') {
+                    at = escape($raw, at, $out)?;
+                }
+            }
+        }
+        Ok(())
+    }};
+}
+
+level!("ssse3", scan_ssse3, resolve_ssse3: masks_ssse3, super::portable::prefix_xor, emit, escapes_ssse3, pack_ssse3);
+level!("avx2,pclmulqdq,bmi1,bmi2,popcnt", scan_avx2, resolve_avx2: masks_avx2, prefix_xor_clmul, emit, escapes_avx2, pack_avx2);
+level!("avx512f,avx512bw,avx512vbmi2,avx2,pclmulqdq,bmi1,bmi2,popcnt", scan_avx512, resolve_avx512:
+    masks_avx512, prefix_xor_clmul, emit_avx512, escapes_avx512, pack_avx512);
+
+/// As many low bits as said, up to all.
+#[inline(always)]
+fn low_bits(count: usize) -> u64 {
+    u64::MAX.checked_shr(BLOCK as u32 - count as u32).unwrap_or(0)
+}
+
+/// A vector for each 16 bytes.
+#[inline]
+#[target_feature(enable = "ssse3")]
+fn load_ssse3(block: &Block) -> [__m128i; 4] {
+    let (parts, _) = block.as_chunks::<16>();
+    [0, 1, 2, 3].map(|nth| {
+        // SAFETY: a part has 16 bytes, and the load asks for no alignment.
+        unsafe { _mm_loadu_si128(parts[nth].as_ptr().cast()) }
+    })
+}
+
+#[inline]
+#[target_feature(enable = "ssse3")]
+fn mask_ssse3(equal: [__m128i; 4]) -> u64 {
+    let [a, b, c, d] = equal.map(|equal| u64::from(_mm_movemask_epi8(equal) as u32));
+    a | b << 16 | c << 32 | d << 48
+}
+
+#[inline]
+#[target_feature(enable = "ssse3")]
+fn masks_ssse3(block: &Block) -> Masks {
+    let vectors = load_ssse3(block);
+    let is = |byte: u8| mask_ssse3(vectors.map(|vector| _mm_cmpeq_epi8(vector, _mm_set1_epi8(byte as i8))));
+    let folded = vectors.map(|vector| _mm_or_si128(vector, _mm_set1_epi8(0x20)));
+    let is_folded = |vector, byte: u8| _mm_cmpeq_epi8(vector, _mm_set1_epi8(byte as i8));
+    Masks {
+        quote: is(b'"'),
+        backslash: is(b'\\'),
+        bracket: mask_ssse3(folded.map(|vector| _mm_or_si128(is_folded(vector, b'{'), is_folded(vector, b'}')))),
+        control: mask_ssse3(vectors.map(|vector| _mm_cmpeq_epi8(_mm_min_epu8(vector, _mm_set1_epi8(0x1f)), vector))),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "ssse3")]
+fn escapes_ssse3(block: &Block) -> Escapes {
+    let vectors = load_ssse3(block);
+    let is = |byte: u8| mask_ssse3(vectors.map(|vector| _mm_cmpeq_epi8(vector, _mm_set1_epi8(byte as i8))));
+    let backslash = is(b'\\');
+    Escapes { backslash, plain: backslash | is(b'"') | is(b'/') }
+}
+
+/// Writes the bytes of the block whose bit of `keep` is set to the beginning of `spare`.
+#[inline]
+#[target_feature(enable = "ssse3")]
+fn pack_ssse3(block: &Block, keep: u64, spare: &mut Spare) {
+    let mut filled = 0;
+    for (bytes, kept) in block.as_chunks::<8>().0.iter().zip(keep.to_le_bytes()) {
+        let word = _mm_cvtsi64_si128(i64::from_le_bytes(*bytes));
+        let order = _mm_cvtsi64_si128(i64::from_le_bytes(PACK[usize::from(kept)]));
+        let packed = _mm_cvtsi128_si64(_mm_shuffle_epi8(word, order)).to_le_bytes();
+        // At most 8 bytes of each earlier word are before it.
+        if let Some(room) = spare[filled..].first_chunk_mut::<8>() {
+            *room = packed.map(MaybeUninit::new);
+        }
+        filled += kept.count_ones() as usize;
+    }
+}
+
+/// For each set of bytes of a word that are kept: where in the word they are. What is behind them is zeros.
+static PACK: [[u8; 8]; 256] = {
+    let mut table = [[0x80; 8]; 256];
+    let mut set = 0;
+    while set < 256 {
+        let (mut from, mut to) = (0, 0);
+        while from < 8 {
+            if set >> from & 1 == 1 {
+                table[set][to] = from as u8;
+                to += 1;
+            }
+            from += 1;
+        }
+        set += 1;
+    }
+    table
+};
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_avx2(block: &Block) -> [__m256i; 2] {
+    let (parts, _) = block.as_chunks::<32>();
+    [0, 1].map(|nth| {
+        // SAFETY: a part has 32 bytes, and the load asks for no alignment.
+        unsafe { _mm256_loadu_si256(parts[nth].as_ptr().cast()) }
+    })
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn mask_avx2(equal: [__m256i; 2]) -> u64 {
+    let [a, b] = equal.map(|equal| u64::from(_mm256_movemask_epi8(equal) as u32));
+    a | b << 32
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn masks_avx2(block: &Block) -> Masks {
+    let vectors = load_avx2(block);
+    let is = |byte: u8| mask_avx2(vectors.map(|vector| _mm256_cmpeq_epi8(vector, _mm256_set1_epi8(byte as i8))));
+    let folded = vectors.map(|vector| _mm256_or_si256(vector, _mm256_set1_epi8(0x20)));
+    let is_folded = |vector, byte: u8| _mm256_cmpeq_epi8(vector, _mm256_set1_epi8(byte as i8));
+    Masks {
+        quote: is(b'"'),
+        backslash: is(b'\\'),
+        bracket: mask_avx2(folded.map(|vector| _mm256_or_si256(is_folded(vector, b'{'), is_folded(vector, b'}')))),
+        control: mask_avx2(vectors.map(|vector| _mm256_cmpeq_epi8(_mm256_min_epu8(vector, _mm256_set1_epi8(0x1f)), vector))),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn escapes_avx2(block: &Block) -> Escapes {
+    let vectors = load_avx2(block);
+    let is = |byte: u8| mask_avx2(vectors.map(|vector| _mm256_cmpeq_epi8(vector, _mm256_set1_epi8(byte as i8))));
+    let backslash = is(b'\\');
+    Escapes { backslash, plain: backslash | is(b'"') | is(b'/') }
+}
+
+/// As [`pack_ssse3`]; whole blocks are copied.
+#[inline]
+#[target_feature(enable = "avx2,popcnt")]
+fn pack_avx2(block: &Block, keep: u64, spare: &mut Spare) {
+    if keep == u64::MAX {
+        *spare = block.map(MaybeUninit::new);
+    } else {
+        pack_ssse3(block, keep, spare);
+    }
+}
+
+/// As [`super::portable::prefix_xor`]: a product without carries with all ones.
+#[inline]
+#[target_feature(enable = "pclmulqdq")]
+fn prefix_xor_clmul(bits: u64) -> u64 {
+    _mm_cvtsi128_si64(_mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, bits as i64), _mm_set1_epi8(-1))) as u64
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_avx512(block: &Block) -> __m512i {
+    // SAFETY: 64 bytes are the block, and the load asks for no alignment.
+    unsafe { _mm512_loadu_si512(block.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn masks_avx512(block: &Block) -> Masks {
+    let vector = load_avx512(block);
+    let folded = _mm512_or_si512(vector, _mm512_set1_epi8(0x20));
+    Masks {
+        quote: _mm512_cmpeq_epi8_mask(vector, _mm512_set1_epi8(b'"' as i8)),
+        backslash: _mm512_cmpeq_epi8_mask(vector, _mm512_set1_epi8(b'\\' as i8)),
+        bracket: _mm512_cmpeq_epi8_mask(folded, _mm512_set1_epi8(b'{' as i8))
+            | _mm512_cmpeq_epi8_mask(folded, _mm512_set1_epi8(b'}' as i8)),
+        control: _mm512_cmplt_epu8_mask(vector, _mm512_set1_epi8(0x20)),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn escapes_avx512(block: &Block) -> Escapes {
+    let vector = load_avx512(block);
+    let is = |byte: u8| _mm512_cmpeq_epi8_mask(vector, _mm512_set1_epi8(byte as i8));
+    let backslash = is(b'\\');
+    Escapes { backslash, plain: backslash | is(b'"') | is(b'/') }
+}
+
+/// As [`pack_ssse3`], in one instruction.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2")]
+fn pack_avx512(block: &Block, keep: u64, spare: &mut Spare) {
+    let packed = compress(keep, load_avx512(block));
+    // SAFETY: there is room for 64 bytes, and the store asks for no alignment.
+    unsafe { _mm512_storeu_si512(spare.as_mut_ptr().cast(), packed) };
+}
+
+/// The numbers of the bits are packed as bytes, and written 16 at a time.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
+fn emit_avx512(entries: &mut Vec<u32>, base: u32, bits: u64) {
+    const NUMBERS: Block = {
+        let mut numbers = [0; BLOCK];
+        let mut nth = 0;
+        while nth < BLOCK {
+            numbers[nth] = nth as u8;
+            nth += 1;
+        }
+        numbers
+    };
+    let count = bits.count_ones() as usize;
+    entries.reserve(BLOCK);
+    let length = entries.len();
+    let Some(spare) = entries.spare_capacity_mut().first_chunk_mut::<BLOCK>() else { return };
+    let numbers = compress(bits, load_avx512(&NUMBERS));
+    let quarters = [
+        _mm512_extracti32x4_epi32::<0>(numbers),
+        _mm512_extracti32x4_epi32::<1>(numbers),
+        _mm512_extracti32x4_epi32::<2>(numbers),
+        _mm512_extracti32x4_epi32::<3>(numbers),
+    ];
+    // The first without a look at how many there are: most blocks have fewer.
+    for (slots, quarter) in spare.as_chunks_mut::<16>().0.iter_mut().zip(quarters).take(count.div_ceil(16).max(1)) {
+        let places = _mm512_add_epi32(_mm512_cvtepu8_epi32(quarter), _mm512_set1_epi32(base as i32));
+        // SAFETY: there is room for 16 entries, and the store asks for no alignment.
+        unsafe { _mm512_storeu_si512(slots.as_mut_ptr().cast(), places) };
+    }
+    // SAFETY: `count` entries, of at most 64 bits, were written behind the first `length`.
+    unsafe { entries.set_len(length + count) };
+}
+
+/// The bytes whose bit is set, packed.
+#[cfg(not(miri))]
+#[inline]
+#[target_feature(enable = "avx512f,avx512vbmi2")]
+fn compress(keep: u64, vector: __m512i) -> __m512i {
+    _mm512_maskz_compress_epi8(keep, vector)
+}
+
+/// Miri does not know the instruction.
+#[cfg(miri)]
+#[target_feature(enable = "avx512f,avx512vbmi2")]
+fn compress(keep: u64, vector: __m512i) -> __m512i {
+    let mut bytes = [0_u8; BLOCK];
+    // SAFETY: 64 bytes are the array, and the store asks for no alignment.
+    unsafe { _mm512_storeu_si512(bytes.as_mut_ptr().cast(), vector) };
+    let mut packed = [0; BLOCK];
+    let kept = bytes.iter().enumerate().filter(|(nth, _)| keep >> nth & 1 == 1);
+    for (slot, (_, byte)) in packed.iter_mut().zip(kept) {
+        *slot = *byte;
+    }
+    load_avx512(&packed)
+}
