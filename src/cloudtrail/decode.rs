@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use geophone_json::Index;
 use libdeflater::Decompressor;
 
 use super::envelope::{self, Reader};
@@ -138,6 +139,7 @@ pub struct Decoder {
     limits: Limits,
     inflater: Decompressor,
     buffer: Vec<u8>,
+    indexes: Vec<Index>,
 }
 
 impl fmt::Debug for Decoder {
@@ -149,14 +151,18 @@ impl fmt::Debug for Decoder {
 impl Decoder {
     /// A decoder that holds records to `limits`.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, inflater: Decompressor::new(), buffer: Vec::new() }
+        Self { limits, inflater: Decompressor::new(), buffer: Vec::new(), indexes: Vec::new() }
     }
 
     /// Hands every event in `bytes` to `sink`, and an error for every part that cannot be read.
     pub fn decode(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> Outcome {
-        let mut reader = Reader::new(self.limits, sink);
+        // Taken out for the time of the call, like the buffer below.
+        let indexes = std::mem::take(&mut self.indexes);
+        let mut reader = Reader::new(self.limits, sink, indexes);
         self.decode_layer(bytes, &mut reader, Layers::default());
-        reader.outcome
+        let outcome = reader.outcome;
+        self.indexes = reader.into_indexes();
+        outcome
     }
 
     /// Peels one layer: an aggregate may hold gzip, gzip may hold gzip once (a `.gz` file of subscription records).

@@ -11,16 +11,19 @@
 //! Several documents may follow each other (NDJSON), and every list may stand alone. Broken JSON inside a list costs
 //! only the element it is in: reading takes up again at the next element ([`recover`]).
 
+mod quick;
 mod recover;
 
 use std::fmt;
 
+use geophone_json::Index;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::decode::{DecodeError, Decoded, Limits, Outcome, Reason, Sink};
 use super::lenient::{Count, LenientObject, Text, lenient_object, scalars_are_default};
 use crate::time::EventTime;
+use quick::Told;
 use recover::{EVENT_OPENING, is_list, list_key_from_end, offset_of, recover};
 
 /// Most envelopes within envelopes: an aggregate of subscription records of EventBridge envelopes is three.
@@ -45,10 +48,13 @@ pub(super) struct Reader<'r, 's> {
     budget: usize,
     /// Bytes that gzip may still inflate to, over all layers and parts of the record.
     pub inflated_left: usize,
+    /// For quick reading, one for each document within a document.
+    indexes: Vec<Index>,
+    told: Told,
 }
 
 impl<'r, 's> Reader<'r, 's> {
-    pub(super) fn new(limits: Limits, sink: &'r mut Sink<'s>) -> Self {
+    pub(super) fn new(limits: Limits, sink: &'r mut Sink<'s>, indexes: Vec<Index>) -> Self {
         Self {
             limits,
             sink,
@@ -58,11 +64,18 @@ impl<'r, 's> Reader<'r, 's> {
             salvaging: false,
             budget: BUDGET_MIN,
             inflated_left: limits.inflated_bytes_max,
+            indexes,
+            told: Told::default(),
         }
     }
 
+    /// The buffers, for the next record.
+    pub(super) fn into_indexes(self) -> Vec<Index> {
+        self.indexes
+    }
+
     pub(super) fn refuse(&mut self, reason: Reason, detail: impl fmt::Display) {
-        if !self.salvaging {
+        if self.told.is_news() && !self.salvaging {
             self.outcome.errors += 1;
             (self.sink)(Err(DecodeError::new(reason, detail)));
         }
@@ -84,8 +97,10 @@ impl<'r, 's> Reader<'r, 's> {
 
     fn emit(&mut self, decoded: &Decoded<'_>) {
         if decoded.event.is_recognisable() {
-            self.outcome.events += 1;
-            (self.sink)(Ok(decoded));
+            if self.told.is_news() {
+                self.outcome.events += 1;
+                (self.sink)(Ok(decoded));
+            }
         } else {
             self.refuse(Reason::NotCloudTrail, "no eventSource, eventName, eventVersion or userIdentity");
         }
@@ -95,6 +110,9 @@ impl<'r, 's> Reader<'r, 's> {
     fn read_alone(&mut self, text: &str, time: Option<EventTime>) {
         if text.len() > self.limits.event_bytes_max {
             return self.refuse(Reason::EventTooLarge, format_args!("{} bytes", text.len()));
+        }
+        if self.read_quickly(text, time) {
+            return;
         }
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let read = (ItemSeed { reader: self, envelope_time: time, text: Some(text) }).deserialize(&mut deserializer);
@@ -106,7 +124,7 @@ impl<'r, 's> Reader<'r, 's> {
     /// Reads the text that an envelope carries as a string.
     fn read_message(&mut self, text: &str, time: Option<EventTime>) {
         if text.starts_with("CWL CONTROL MESSAGE") {
-            self.outcome.control_messages += 1;
+            self.outcome.control_messages += u64::from(self.told.is_news());
         } else if self.depth >= DEPTH_MAX {
             self.refuse(Reason::NestedTooDeep, "envelopes within envelopes");
         } else {
@@ -134,6 +152,11 @@ pub(super) fn read_text(text: &str, reader: &mut Reader<'_, '_>) {
 /// Reads all documents of a line. Some programs write several without a line break between them, and what is done for each of
 /// them must not look at the rest of the line.
 fn read_line(text: &str, reader: &mut Reader<'_, '_>) {
+    let before = reader.outcome;
+    reader.measure_elements = text.len() > reader.limits.event_bytes_max;
+    if text.starts_with(['{', '[']) && reader.read_quickly(text, None) {
+        return reader.look_again(text, before);
+    }
     let mut line = Line { last_list_key: None, last_seam: seam_from_end(text) };
     let mut rest = text;
     while !rest.is_empty() {
@@ -167,11 +190,7 @@ fn read_document<'t>(rest: &'t str, reader: &mut Reader<'_, '_>, line: &mut Line
     let mut deserializer = serde_json::Deserializer::from_str(document);
     match (ItemSeed { reader, envelope_time: None, text: Some(document) }).deserialize(&mut deserializer) {
         Ok(()) if deserializer.end().is_ok() => {
-            // JSON that is no envelope, with events in it: the envelope's own key is damaged.
-            let is_strange = reader.outcome.events == outcome_before.events && reader.outcome.errors > outcome_before.errors;
-            if is_strange && document[1..].contains(EVENT_OPENING) {
-                reader.salvage(|reader| recover(document, reader, 0, &"no envelope"));
-            }
+            reader.look_again(document, outcome_before);
             behind
         }
         // Something that is no document follows on the same line.
