@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use geophone::alerting::PagingImage;
+use geophone::alerting::{PagingImage, Status};
 use geophone::cloudtrail::{Decoder, Limits};
 use geophone::engine::{Engine, EngineSettings, InputId, Report};
 use geophone::observation::Observer;
@@ -28,6 +28,8 @@ struct Feed {
     events: i64,
     /// Seconds of event time in which nothing came.
     skipped: i64,
+    /// Titles of the alerts that were opened.
+    opened: Vec<String>,
 }
 
 impl Feed {
@@ -35,7 +37,16 @@ impl Feed {
         let mut engine = Engine::new(settings);
         let input = engine.input("bench");
         let observer = Observer::new(Arc::default());
-        Self { engine, input, decoder: Decoder::new(Limits::default()), observer, report: Report::default(), events: 0, skipped: 0 }
+        Self {
+            engine,
+            input,
+            decoder: Decoder::new(Limits::default()),
+            observer,
+            report: Report::default(),
+            events: 0,
+            skipped: 0,
+            opened: Vec::new(),
+        }
     }
 
     /// A call of the session with this number.
@@ -50,7 +61,8 @@ impl Feed {
             engine.handle(self.input, observer.observe(item.unwrap(), time), Now(time), report);
         });
         self.events += 1;
-        report.alerts.clear();
+        let opened = report.alerts.drain(..).filter(|alert| alert.status == Status::Opened);
+        self.opened.extend(opened.map(|alert| alert.title));
     }
 }
 
@@ -120,6 +132,7 @@ fn flood(names: usize) {
             resident()
         );
     }
+    println!("opened by it: {:?}", feed.opened);
 }
 
 fn main() {

@@ -6,6 +6,7 @@
 
 mod archiving;
 mod aws;
+mod blindness;
 mod commands;
 mod committing;
 mod fleet;

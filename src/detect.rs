@@ -2,11 +2,12 @@
 //!
 //! Two taps feed them. The **instant tap** sees a refused call before any waiting, by its credential. The **attributed
 //! tap** sees every call once it is settled who made it, by its actor. A detector keeps nothing itself: all memory is in
-//! [`crate::state`].
+//! [`crate::state`]. Only [`blind_spot`] sees no call: it is told what geophone itself has missed.
 //!
 //! To add one, follow the recipe in CONTRIBUTING.md.
 
 pub mod access_denied;
+pub mod blind_spot;
 pub mod cross_department;
 pub mod first_seen;
 pub mod invocation_spike;
@@ -30,6 +31,7 @@ use crate::sigma::Rule;
 use crate::state::{ActorState, Counted, CredentialState, DepartmentUses, KeyState};
 
 pub use access_denied::AccessDenied;
+pub use blind_spot::Blindness;
 pub use cross_department::CrossDepartment;
 pub use first_seen::{FirstSeen, FirstSeenSettings};
 pub use invocation_spike::InvocationSpike;

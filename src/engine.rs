@@ -12,6 +12,7 @@
 
 mod access;
 pub mod baselines;
+mod blindness;
 mod frozen;
 mod gauges;
 mod image;
@@ -81,6 +82,7 @@ pub struct Engine {
     rules: RuleState,
     closed_day: i64,
     alerting: Alerting,
+    watch: blindness::Watch,
     last_tick: EventTime,
     /// Watermark and events remembered when the rate of events was last looked at afresh.
     rate_since: Option<(EventTime, u64)>,
@@ -111,6 +113,7 @@ impl Engine {
             rules: RuleState::new(Arc::clone(&settings.rules), settings.lateness + settings.join_wait),
             closed_day: i64::MIN / 4,
             alerting: Alerting::new(settings.alerts),
+            watch: Default::default(),
             last_tick: EventTime::MIN,
             rate_since: None,
             signals: Vec::new(),
@@ -347,6 +350,7 @@ impl Engine {
             && let Some(oldest) = self.held.take_oldest()
         {
             report.counts.held_overflow += 1;
+            self.watch.held_overflow += 1;
             self.release(oldest, report);
         }
     }
@@ -420,6 +424,7 @@ impl Engine {
         self.verdicts.close(settled, share_max, &mut self.signals);
         self.baselines.settle(settled, &mut self.signals);
         self.tick_rules(watermark);
+        self.look_for_blindness(watermark);
         self.publish(report);
         let last_over = watermark.plus(-CLOSE_AFTER).slot(DAY) - 1;
         if last_over > self.closed_day {

@@ -44,11 +44,13 @@ pub enum DetectorId {
     TokenSpend,
     /// Calls that no person answers for.
     Unattributed,
+    /// What geophone itself could not see.
+    BlindSpot,
 }
 
 impl DetectorId {
     /// Every detector.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AccessDenied,
         Self::CrossDepartment,
         Self::FirstSeen,
@@ -59,6 +61,7 @@ impl DetectorId {
         Self::Sigma,
         Self::TokenSpend,
         Self::Unattributed,
+        Self::BlindSpot,
     ];
 
     /// The name as it is written everywhere.
@@ -74,6 +77,7 @@ impl DetectorId {
             Self::Sigma => "sigma",
             Self::TokenSpend => "token-spend",
             Self::Unattributed => "unattributed",
+            Self::BlindSpot => "blind-spot",
         }
     }
 }

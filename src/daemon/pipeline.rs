@@ -66,6 +66,8 @@ pub(super) struct Pipeline {
     /// Records that arrived up to then may have been acted upon by another worker.
     pub(super) taken_at: Option<EventTime>,
     is_repeat: bool,
+    /// Gaps whose end is not known yet, by when they begin.
+    pub(super) gaps: BTreeMap<ShardKey, EventTime>,
     /// Wishes of people so far: what they ask for is committed at once.
     pub(super) commands: u64,
 }
@@ -109,6 +111,7 @@ impl Pipeline {
             committing: None,
             taken_at: None,
             is_repeat: false,
+            gaps: BTreeMap::new(),
             commands: 0,
         };
         pipeline.open_inputs();
@@ -181,11 +184,11 @@ impl Pipeline {
                 self.open_inputs();
                 self.close_ended()
             }
-            Delivery::Gap { shard, lost_from, message, .. } => {
+            Delivery::Gap { shard, lost_from, kind, message } => {
                 self.metrics.count(MetricName::KinesisGaps, &[], 1);
                 tracing::error!(%shard, %lost_from, message, "records were lost to retention before they were read; going on at the oldest one");
                 self.trouble(format!("{shard}: records were lost to retention"));
-                Ok(())
+                self.gap(&shard, &lost_from, kind)
             }
             Delivery::Trouble { stream, shard, kind, message, retry_in } => {
                 self.metrics.count(MetricName::KinesisTrouble, &[kind.as_str()], 1);
@@ -234,6 +237,7 @@ impl Pipeline {
     fn page(&mut self, shard: &ShardKey, records: Vec<Record>, caught_up: bool) -> Result<(), Failure> {
         let now = self.clock.now();
         let Some((input, _)) = self.shards.get(shard).copied() else { return Ok(()) };
+        self.end_gap(shard, &records, caught_up)?;
         let mut report = Report::default();
         let is_empty = records.is_empty();
         for record in &records {
@@ -248,8 +252,7 @@ impl Pipeline {
     }
 
     fn record(&mut self, shard: &ShardKey, input: InputId, record: &Record, report: &mut Report) -> Result<(), Failure> {
-        let now = self.clock.now();
-        let arrival = record.arrival_ms.map_or(now.0, |ms| EventTime::from_unix(ms.div_euclid(1_000)));
+        let (now, arrival) = (self.clock.now(), self.arrival(record));
         self.is_repeat = self.taken_at.is_some_and(|taken| arrival <= taken);
         let (mut first, mut errors) = (None, 0u64);
         let (engine, observer, metrics, evidence) = (&mut self.engine, &mut self.observer, &self.metrics, &mut self.evidence);
@@ -276,6 +279,7 @@ impl Pipeline {
         });
         self.metrics.count(MetricName::ControlMessages, &[], outcome.control_messages);
         self.outcome.undecodable += outcome.errors;
+        self.engine.note_record(arrival, first.is_some(), report);
         let Some(first) = first else { return Ok(()) };
         // The whole record is kept once: its good events are known by their ids when it is replayed.
         let place = shard.to_string();
@@ -291,22 +295,30 @@ impl Pipeline {
         })
     }
 
+    /// When the stream took a record.
+    pub(super) fn arrival(&self, record: &Record) -> EventTime {
+        record.arrival_ms.map_or_else(|| self.now(), |ms| EventTime::from_unix(ms.div_euclid(1_000)))
+    }
+
     fn dead_letter(&mut self, letter: &DeadLetter<'_>) -> Result<(), Failure> {
         self.metrics.count(MetricName::DeadLetters, &[letter.kind], 1);
         match self.state.dead_letter(letter) {
-            Ok(true) => {}
-            Ok(false) => drop(self.trouble("the dead-letter file is full; further letters are only counted".to_owned())),
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.trouble("the dead-letter file is full; further letters are only counted".to_owned());
+                self.letter_lost(true)
+            }
             Err(error) => {
                 if self.trouble("the dead-letter file cannot be written; letters are only counted".to_owned()) {
                     tracing::error!(%error, "the dead-letter file cannot be written; letters are only counted");
                 }
+                self.letter_lost(false)
             }
         }
-        Ok(())
     }
 
     /// Counts what the engine did and sends what it decided.
-    fn take(&mut self, report: Report) -> Result<(), Failure> {
+    pub(super) fn take(&mut self, report: Report) -> Result<(), Failure> {
         self.metrics.report(&report.counts);
         self.outcome.counts.add(&report.counts);
         self.archive.add(report.archive);

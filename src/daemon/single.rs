@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::archiving::Archiver;
+use super::blindness::StateLoss;
 use super::keeper::Keeper;
 use super::outbox::Outbox;
 use super::pipeline::Pipeline;
@@ -58,6 +59,7 @@ impl Single {
     pub(super) async fn start(parts: Parts, state: StateFolder, recovered: Recovered) -> Result<Self, Failure> {
         let Parts { settings, sources, clock, access, poll_interval, metrics, streams, topics, pseudonyms, commands } = parts;
         let archiver = open_archive(&settings, &access, &state, &recovered.archived_in_vain, sources.as_ref()).await?;
+        let loss = StateLoss::of(&recovered.losses, recovered.is_blind);
         let (mut engine, paging, outbox) = match recovered.snapshot {
             Some(snapshot) => (Engine::restore(settings.engine.clone(), snapshot.engine), snapshot.paging, snapshot.outbox),
             None => (Engine::new(settings.engine.clone()), PagingImage::default(), Vec::new()),
@@ -85,6 +87,10 @@ impl Single {
         }
         pipeline.resume(paging, outbox)?;
         pipeline.silence_configured(&settings.silences);
+        if let Some(loss) = loss {
+            let now = pipeline.now();
+            pipeline.state_lost("", loss, now)?;
+        }
         tracing::info!(resumed, recalled, "reading");
         let snapshot_every = Duration::from_secs(settings.snapshot_every.unsigned_abs().max(1));
         let reload = sources.map(Reload::new);

@@ -95,6 +95,12 @@ impl Inputs {
         self.watermark
     }
 
+    /// The largest event time of an input; `None` where it has said nothing.
+    pub fn newest(&self, name: &str) -> Option<EventTime> {
+        let input = self.inputs.iter().find(|input| input.name == name)?;
+        Some(input.newest).filter(|newest| *newest > EventTime::MIN)
+    }
+
     /// Moves the watermark to the end of everything that was seen: no input will say more.
     pub fn finish(&mut self) {
         let end = self.inputs.iter().map(|input| input.reached).max().unwrap_or(EventTime::MIN);

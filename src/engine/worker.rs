@@ -167,6 +167,12 @@ impl Worker {
         self.actors.settled()
     }
 
+    /// For how many actors, newcomers and credentials there is room.
+    pub fn room(&self) -> [usize; 3] {
+        let [settled, newcomers] = self.actors.room();
+        [settled, newcomers, self.credentials.room()]
+    }
+
     /// How full the tables are.
     pub fn occupancy(&self) -> Occupancy {
         Occupancy {

@@ -116,6 +116,11 @@ impl<K: Eq + Hash + Clone, V: Stamped + Clone> Table<K, V> {
         self.rows.is_empty()
     }
 
+    /// For how many values there is room.
+    pub const fn room(&self) -> usize {
+        self.capacity
+    }
+
     /// Values that went for want of room, since the start.
     pub fn evicted(&self) -> u64 {
         self.evicted
@@ -215,6 +220,11 @@ impl<K: Eq + Hash + Clone, V: Stamped + Clone> Probation<K, V> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// For how many values there is room: settled ones, and newcomers.
+    pub const fn room(&self) -> [usize; 2] {
+        [self.settled.room(), self.newcomers.room()]
     }
 
     /// How many values are settled.

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::support::kinesis::Entry;
 use crate::support::program::Daemon;
 use crate::support::records;
+use crate::support::sns::Received;
 use crate::support::stage::{STREAM, Stage, alert_ids, are_paged};
 use crate::support::tools::Server;
 use crate::support::wait::eventually;
@@ -134,7 +135,7 @@ async fn a_second_machine_takes_its_share_and_everything_when_the_first_is_kille
 /// The largest number of events that any message of a session's alert names.
 fn counted(stage: &Stage, keys: &[String]) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
-    for alert in stage.sns.received().iter().map(crate::support::sns::Received::alert) {
+    for alert in stage.sns.received().iter().map(Received::alert) {
         let key = alert["actor"]["access_key_id"].as_str().expect("a key").to_owned();
         let count = counts.entry(key).or_insert(0);
         *count = (*count).max(alert["event_count"].as_u64().expect("a count"));
@@ -203,6 +204,13 @@ async fn a_damaged_state_costs_what_came_after_the_one_before() {
     })
     .await;
     assert!(daemon.log().contains("state was lost"), "{}", daemon.log());
+    // The lease was moved back and taken again in between; it is told all the same, once.
+    let about_itself =
+        |all: &[Received]| all.iter().map(Received::alert).filter(|alert| alert["detector"] == "blind-spot").collect::<Vec<_>>();
+    let told = about_itself(&stage.sns.until("a page about the state", |all| !about_itself(all).is_empty()).await);
+    assert!(told[0]["title"].as_str().is_some_and(|title| title.contains("older state of") && title.contains(STREAM)), "{told:?}");
+    eventually("the note's end", async || (!folder.join("lost.txt").exists()).then_some(())).await;
+    assert_eq!(about_itself(&stage.sns.received()).len(), 1);
     for (key, ids) in alert_ids(&stage.sns.received()) {
         assert_eq!(ids.len(), 1, "{key}: {ids:?}");
     }

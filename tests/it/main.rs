@@ -15,6 +15,7 @@ mod archiving;
 mod attribution;
 mod audit;
 mod backtest;
+mod blind;
 mod cli;
 mod config;
 mod daemon;

@@ -71,6 +71,16 @@ fn alerts() -> Vec<Alert> {
                 alert.source_ip = "cloudformation.amazonaws.com".into();
                 (alert.model, alert.policy) = (None, None);
             }
+            DetectorId::BlindSpot => {
+                alert.who.actor = ActorKey::new(ActorKind::Service, "geophone");
+                (alert.who.person, alert.who.manager, alert.who.department) = (None, None, Department::Unknown(Unknown::NoIdentity));
+                (alert.who.arn, alert.who.issuer, alert.who.access_key_id) = Default::default();
+                (alert.account, alert.region, alert.source_ip) = Default::default();
+                (alert.model, alert.policy, alert.denial) = (None, None, None);
+                alert.channels = vec!["gap noticed".to_owned(), "gap measured".to_owned()];
+                (alert.event_ids, alert.techniques) = Default::default();
+                alert.last_event = alert.onset.plus(97_200);
+            }
             _ => alert.denial = None,
         }
         alert

@@ -85,10 +85,17 @@ fn facts(out: &mut String, alert: &Value) {
             .collect::<Vec<_>>()
             .join(": "),
     );
-    row("where", format!("account {}, {}, from {}", text(&alert["account"]), text(&alert["region"]), text(&alert["source_ip"])));
+    let is_somewhere = ["account", "region", "source_ip"].into_iter().any(|key| alert[key].is_string());
+    row("where", if is_somewhere { place(alert) } else { String::new() });
     row("when", format!("{} to {}", text(&alert["onset"]), text(&alert["last_event"])));
     row("techniques", list(&alert["techniques"], usize::MAX));
     row("incident", text(&alert["incident_id"]));
+}
+
+/// Account, region and address.
+fn place(alert: &Value) -> String {
+    let text = |value: &Value| clean(value.as_str().unwrap_or(""));
+    format!("account {}, {}, from {}", text(&alert["account"]), text(&alert["region"]), text(&alert["source_ip"]))
 }
 
 /// The busiest hour of the last days as a line of blocks.

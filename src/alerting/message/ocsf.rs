@@ -88,7 +88,8 @@ fn finding_info(alert: &Alert) -> Value {
         | DetectorId::Offboarded
         | DetectorId::Perimeter
         | DetectorId::Sigma
-        | DetectorId::Unattributed => (1, "Rule"),
+        | DetectorId::Unattributed
+        | DetectorId::BlindSpot => (1, "Rule"),
     };
     let label = alert.detector.label();
     let (name, uid, category) = match &alert.rule {

@@ -6,6 +6,7 @@ use super::super::paging::Digest;
 use super::super::{Alert, Status};
 use super::steps::next_steps;
 use super::{Links, clean};
+use crate::finding::DetectorId;
 use crate::identity::Department;
 use crate::policy::Verdict;
 
@@ -82,8 +83,11 @@ pub(super) fn digest_lines(digest: &Digest) -> Vec<String> {
 /// The facts of an alert, one a row, cleaned.
 pub fn rows(alert: &Alert) -> Vec<(&'static str, String)> {
     let who = &alert.who;
+    let is_itself = alert.detector == DetectorId::BlindSpot;
     let mut rows = vec![("Who", clean(&format!("{} ({})", who.person.as_ref().unwrap_or(&who.actor.name), who.actor.kind.label())))];
-    rows.push(("Department", department(alert)));
+    if !is_itself {
+        rows.push(("Department", department(alert)));
+    }
     if let Some(manager) = &alert.who.manager {
         rows.push(("Manager", clean(manager)));
     }
@@ -107,14 +111,16 @@ pub fn rows(alert: &Alert) -> Vec<(&'static str, String)> {
     if alert.channels.len() > 1 {
         row("Steps", clean(&alert.channels.join(", then ")));
     }
-    row("Where", clean(&format!("account {}, {}, from {}", alert.account, alert.region, alert.source_ip)));
-    let events = if alert.event_count == 1 { "1 event".to_owned() } else { format!("{} events", alert.event_count) };
     let end = if alert.last_event == alert.onset { String::new() } else { format!(" to {}", alert.last_event) };
-    row("When", format!("{}{end}, {events}", alert.onset));
-    let shown: Vec<String> = alert.event_ids.iter().take(EVENT_IDS_SHOWN).map(ToString::to_string).collect();
-    let more = alert.event_count.saturating_sub(shown.len() as u64);
-    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
-    row("Events", clean(&format!("{}{tail}", shown.join(", "))));
+    if is_itself {
+        // No call is behind it: it has no place, and what it counts is no event.
+        row("When", format!("{}{end}", alert.onset));
+    } else {
+        row("Where", clean(&format!("account {}, {}, from {}", alert.account, alert.region, alert.source_ip)));
+        let events = if alert.event_count == 1 { "1 event".to_owned() } else { format!("{} events", alert.event_count) };
+        row("When", format!("{}{end}, {events}", alert.onset));
+        row("Events", events_shown(alert));
+    }
     if let Some(history) = &alert.history {
         let (plot, highest) = history.plot();
         row(
@@ -129,6 +135,14 @@ pub fn rows(alert: &Alert) -> Vec<(&'static str, String)> {
         row("Read", clean(&rule.references.join(" ")));
     }
     rows
+}
+
+/// The first events of an alert, and how many there are besides.
+fn events_shown(alert: &Alert) -> String {
+    let shown: Vec<String> = alert.event_ids.iter().take(EVENT_IDS_SHOWN).map(ToString::to_string).collect();
+    let more = alert.event_count.saturating_sub(shown.len() as u64);
+    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+    clean(&format!("{}{tail}", shown.join(", ")))
 }
 
 /// The verdict with what decided: `implicit-deny: no identity-based policy allows bedrock:InvokeModel`.

@@ -14,6 +14,7 @@ use super::identity::Follower;
 use super::store::{Pending, ShardKeeper, Taken, Token};
 use crate::alerting::{Page, PagingImage};
 use crate::cli::{Exit, Failure};
+use crate::daemon::blindness::StateLoss;
 use crate::daemon::keeper::Keeper;
 use crate::daemon::outbox::Outbox;
 use crate::daemon::pipeline::Pipeline;
@@ -89,7 +90,14 @@ impl Shard {
             base.board.trouble(loss.clone(), base.now());
         }
         if let Some((checkpoint, name)) = taken.fallback {
-            // Reading begins where the lease says when it is taken: it is moved back, and taken again.
+            // Reading begins where the lease says when it is taken: it is moved back, and taken again. Whoever that is has to
+            // page for it.
+            if let Some(loss) = StateLoss::of(&taken.losses, name.is_none())
+                && let Err(why) = base.shelf.note_loss(&key, &loss, base.now()).await
+            {
+                tracing::warn!(shard = %key, why, "the loss could not be noted; whoever takes the shard tries again");
+                return Ok(None);
+            }
             if let Err(error) = token.checkpoint(checkpoint, name).await {
                 tracing::warn!(shard = %key, %error, "the lease could not be moved back; whoever takes it tries again");
             }
@@ -102,6 +110,8 @@ impl Shard {
             archiver.remove(&pending.objects).await.map_err(cannot)?;
             base.shelf.forget(&pending).await.map_err(cannot)?;
         }
+        let found = StateLoss::of(&taken.losses, taken.snapshots.is_empty()).map(|loss| (loss, base.now()));
+        let loss = taken.noted.clone().or(found);
         let is_takeover = token.taken().snapshot_ref.is_some() || !taken.snapshots.is_empty();
         let (engine, paging, pages) = inherited(&base, &token, taken.snapshots);
         let (results_sender, results) = mpsc::unbounded_channel();
@@ -116,7 +126,7 @@ impl Shard {
         let row = token.taken();
         let lease = Lease { children: row.children.clone(), ..Lease::new(token.opening().clone(), row.parents.clone()) };
         manifest.checkpoints.insert(key.clone(), lease);
-        let keeper = ShardKeeper::new(base.shelf.clone(), key.clone(), token.clone(), base.epoch_ms);
+        let keeper = ShardKeeper::new(base.shelf.clone(), key.clone(), token.clone(), taken.noted.is_some(), base.epoch_ms);
         let keeper = Keeper::Shard(Box::new(keeper));
         let mut pipeline = Pipeline::new(settings, engine, outbox, keeper, manifest, base.clock, Arc::clone(&base.metrics));
         if let Some(archiver) = archiver {
@@ -125,6 +135,9 @@ impl Shard {
         pipeline.taken_at = is_takeover.then(|| base.now());
         pipeline.resume(paging, pages)?;
         pipeline.silence_configured(&settings.silences);
+        if let Some((loss, at)) = loss {
+            pipeline.state_lost(&key.to_string(), loss, at)?;
+        }
         let (identity, reload) = (base.identity.follow(), base.sources.clone().map(Reload::new));
         Ok(Some(Self { base, key, token, pipeline, results, identity, reload }))
     }

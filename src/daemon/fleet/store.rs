@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `PREFIX/STREAM/SHARD/TIME-NONCE.snapshot` | the state as of one checkpoint, and that checkpoint; the last three are kept |
 //! | `PREFIX/STREAM/SHARD/archive-pending/NONCE` | objects of the archive that are being written for the snapshot that it names; gone when that one counts |
+//! | `PREFIX/STREAM/SHARD/lost.txt` | that a state could not be read, until whoever goes on without it has said so |
 //! | `PREFIX/STREAM/SHARD/dead-letters/TIME-NONCE.ndjson` | records and messages that could not be processed |
 //!
 //! A snapshot that no lease names is an orphan of a crash, or of a worker whose lease went to another while it wrote: it is
@@ -19,8 +20,10 @@ use kinesis_lease::{Checkpoint, Manifest, ShardKey};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 
+use crate::daemon::blindness::StateLoss;
 use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::storage::DeadLetter;
+use crate::time::EventTime;
 
 /// Snapshots of a shard that are kept, the newest included.
 const SNAPSHOTS_KEPT: usize = 3;
@@ -28,6 +31,7 @@ const SNAPSHOTS_KEPT: usize = 3;
 const LETTER_BYTES_MAX: usize = 32 << 20;
 const ENDING: &str = ".snapshot";
 const PENDING: &str = "archive-pending";
+const LOST: &str = "lost.txt";
 
 /// The token of a shard's lease.
 pub(in crate::daemon) type Token = LeaseToken<DynamoTable>;
@@ -56,6 +60,8 @@ pub(in crate::daemon) struct Taken {
     pub(in crate::daemon) fallback: Option<(Checkpoint, Option<Arc<str>>)>,
     /// What was damaged or gone.
     pub(in crate::daemon) losses: Vec<String>,
+    /// What a worker before this one found damaged or gone, and when.
+    pub(in crate::daemon) noted: Option<(StateLoss, EventTime)>,
 }
 
 impl Shelf {
@@ -93,7 +99,26 @@ impl Shelf {
                 }
             }
         }
+        taken.noted = self.noted(shard).await?;
         Ok(taken)
+    }
+
+    /// Notes that a state could not be read: the lease is moved back, and whoever takes it then has to say so.
+    pub(in crate::daemon) async fn note_loss(&self, shard: &ShardKey, loss: &StateLoss, at: EventTime) -> Result<(), String> {
+        let text = format!("{at}\n{}\n{}\n", if loss.is_total { "total" } else { "older" }, loss.why.replace('\n', " "));
+        self.put(&format!("{}/{LOST}", self.folder(shard)), text.into_bytes(), PutMode::Overwrite).await
+    }
+
+    async fn noted(&self, shard: &ShardKey) -> Result<Option<(StateLoss, EventTime)>, String> {
+        let bytes = match self.store.get(&path(&format!("{}/{LOST}", self.folder(shard)))?).await {
+            Ok(found) => found.bytes().await.map_err(|error| error.to_string())?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        let mut lines = text.lines();
+        let (at, kind, why) = (lines.next().and_then(EventTime::parse), lines.next(), lines.next().unwrap_or_default());
+        Ok(at.map(|at| (StateLoss { is_total: kind == Some("total"), why: why.to_owned() }, at)))
     }
 
     /// The newest whole snapshot of a shard but `damaged`, with its checkpoint; else its oldest record.
@@ -204,6 +229,8 @@ pub(in crate::daemon) struct ShardKeeper {
     leftover: Option<String>,
     /// What was archived for snapshots that could not be written: it is in the next one's batch, too.
     failed: Pending,
+    /// A loss is noted that is said, and in the next state.
+    has_loss: bool,
     now_ms: fn() -> i64,
 }
 
@@ -220,12 +247,13 @@ pub(in crate::daemon) struct ShardWriting {
     /// The note that was written for this one.
     note: Option<String>,
     failed: Pending,
+    has_loss: bool,
 }
 
 impl ShardKeeper {
-    /// `now_ms` gives the time that names are in order by.
-    pub(in crate::daemon) fn new(shelf: Shelf, shard: ShardKey, token: Token, now_ms: fn() -> i64) -> Self {
-        Self { shelf, shard, token, letters: Vec::new(), leftover: None, failed: Pending::default(), now_ms }
+    /// `now_ms` gives the time that names are in order by; `has_loss`: a note of a loss goes with the first state.
+    pub(in crate::daemon) fn new(shelf: Shelf, shard: ShardKey, token: Token, has_loss: bool, now_ms: fn() -> i64) -> Self {
+        Self { shelf, shard, token, letters: Vec::new(), leftover: None, failed: Pending::default(), has_loss, now_ms }
     }
 
     pub(in crate::daemon) fn begin(&mut self) -> ShardWriting {
@@ -234,13 +262,25 @@ impl ShardKeeper {
         let name = format!("{}/{:015}-{nonce:016x}{ENDING}", self.shelf.folder(&self.shard), (self.now_ms)());
         let (shelf, shard, token) = (self.shelf.clone(), self.shard.clone(), self.token.clone());
         let (letters, leftover) = (self.letters.clone(), self.leftover.clone());
-        ShardWriting { shelf, shard, token, name, nonce, letters, leftover, note: None, failed: self.failed.clone() }
+        ShardWriting {
+            shelf,
+            shard,
+            token,
+            name,
+            nonce,
+            letters,
+            leftover,
+            note: None,
+            failed: self.failed.clone(),
+            has_loss: self.has_loss,
+        }
     }
 
     pub(in crate::daemon) fn committed(&mut self, writing: &ShardWriting) {
         self.letters.drain(..writing.letters.len());
         self.leftover.clone_from(&writing.leftover);
         self.failed = writing.failed.clone();
+        self.has_loss = writing.has_loss;
     }
 
     /// A snapshot could not be written, or nobody knows whether it was: what it archived goes when a later one counts.
@@ -308,6 +348,10 @@ impl ShardWriting {
             Some(note) if self.shelf.delete(note).await.is_err() => Some(note.clone()),
             Some(_) | None => None,
         };
+        if self.has_loss {
+            // The alert about it is in this state. While the note cannot be removed, the next commit tries again.
+            self.has_loss = self.shelf.delete(&format!("{}/{LOST}", self.shelf.folder(&self.shard))).await.is_err();
+        }
         self.remove_old().await;
         Ok(self)
     }

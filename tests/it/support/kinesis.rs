@@ -24,10 +24,17 @@ const RECORDS_PER_CALL: usize = 500;
 /// A record to put: partition key and bytes.
 pub type Entry = (String, Vec<u8>);
 
+/// What is made to fail.
+#[derive(Default)]
+struct Faults {
+    throttles: AtomicBool,
+    trims: AtomicBool,
+}
+
 pub struct Kinesis {
     pub endpoint: String,
     client: Client,
-    throttles: Arc<AtomicBool>,
+    faults: Arc<Faults>,
     task: AbortHandle,
 }
 
@@ -42,8 +49,8 @@ impl Kinesis {
         let options =
             StoreOptions { create_stream_ms: 0, delete_stream_ms: 0, update_stream_ms: 0, shard_limit: 100, ..StoreOptions::default() };
         let (app, _store) = ferrokinesis::create_app(options);
-        let throttles = Arc::new(AtomicBool::new(false));
-        let app = app.layer(from_fn_with_state(Arc::clone(&throttles), throttle));
+        let faults = Arc::<Faults>::default();
+        let app = app.layer(from_fn_with_state(Arc::clone(&faults), fail));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
         let task = tokio::spawn(async move { axum::serve(listener, app).await.expect("serves") }).abort_handle();
@@ -52,7 +59,7 @@ impl Kinesis {
             .region(Region::new("us-east-1"))
             .endpoint_url(&endpoint)
             .credentials_provider(Credentials::new("AKIATEST", "secret", None, None, "test"));
-        Self { client: Client::from_conf(config.build()), endpoint, throttles, task }
+        Self { client: Client::from_conf(config.build()), endpoint, faults, task }
     }
 
     /// A server with one stream.
@@ -69,7 +76,12 @@ impl Kinesis {
 
     /// From now on every `GetRecords` is throttled, or none.
     pub fn throttle_reads(&self, throttles: bool) {
-        self.throttles.store(throttles, Ordering::Relaxed);
+        self.faults.throttles.store(throttles, Ordering::Relaxed);
+    }
+
+    /// From now on every position behind a record is refused, as one that the stream has dropped; or none.
+    pub fn trim(&self, trims: bool) {
+        self.faults.trims.store(trims, Ordering::Relaxed);
     }
 
     /// Puts records in their order.
@@ -126,12 +138,26 @@ impl Kinesis {
     }
 }
 
-/// No emulator throttles reads; AWS does, beyond five calls a second for each shard.
-async fn throttle(State(throttles): State<Arc<AtomicBool>>, request: Request, next: Next) -> Response {
-    let is_read = request.headers().get("x-amz-target").is_some_and(|target| target.as_bytes().ends_with(b".GetRecords"));
-    if !is_read || !throttles.load(Ordering::Relaxed) {
+/// No emulator throttles reads; AWS does, beyond five calls a second for each shard. And none drops records in time.
+async fn fail(State(faults): State<Arc<Faults>>, request: Request, next: Next) -> Response {
+    let target = request.headers().get("x-amz-target").cloned();
+    let is = |name: &[u8]| target.as_ref().is_some_and(|target| target.as_bytes().ends_with(name));
+    if is(b".GetRecords") && faults.throttles.load(Ordering::Relaxed) {
+        return refusal("ProvisionedThroughputExceededException");
+    }
+    if !is(b".GetShardIterator") || !faults.trims.load(Ordering::Relaxed) {
         return next.run(request).await;
     }
-    let body = r#"{"__type":"ProvisionedThroughputExceededException","message":"injected"}"#;
+    let (parts, body) = request.into_parts();
+    let bytes = axum::body::to_bytes(body, 1 << 20).await.expect("a request");
+    let text = String::from_utf8_lossy(&bytes);
+    if text.contains("AFTER_SEQUENCE_NUMBER") {
+        return refusal("InvalidArgumentException");
+    }
+    next.run(Request::from_parts(parts, bytes.into())).await
+}
+
+fn refusal(kind: &str) -> Response {
+    let body = format!(r#"{{"__type":"{kind}","message":"injected"}}"#);
     (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/x-amz-json-1.1")], body).into_response()
 }

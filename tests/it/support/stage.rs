@@ -93,10 +93,10 @@ pub fn refusals(keys: &[String], numbers: std::ops::Range<usize>) -> Vec<Entry> 
     numbers.flat_map(of).collect()
 }
 
-/// Alert ids by access key.
+/// Alert ids by access key. Alerts about geophone itself have none.
 pub fn alert_ids(received: &[Received]) -> BTreeMap<String, BTreeSet<String>> {
     let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for alert in received.iter().map(Received::alert) {
+    for alert in received.iter().map(Received::alert).filter(|alert| alert["detector"] != "blind-spot") {
         let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
         ids.entry(text(&alert["actor"]["access_key_id"])).or_default().insert(text(&alert["alert_id"]));
     }
