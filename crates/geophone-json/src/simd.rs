@@ -106,21 +106,23 @@ pub(crate) fn padded(rest: &[u8]) -> Block {
 /// The body of every `scan_*`: written once, compiled with the features of the function that it stands in.
 macro_rules! scan_blocks {
     ($scan:ident, $bytes:ident, $masks:path, $prefix_xor:path, $emit:path) => {{
-        let (blocks, rest) = $bytes.as_chunks::<{ $crate::simd::BLOCK }>();
         let mut base = 0;
-        let mut step = |block: &$crate::simd::Block| {
+        while base < $bytes.len() {
+            let rest = &$bytes[base..];
+            let last;
+            let block = match rest.first_chunk() {
+                Some(block) => block,
+                None => {
+                    last = $crate::simd::padded(rest);
+                    &last
+                }
+            };
             let masks = $masks(block);
             let quotes = $scan.quotes(&masks, $bytes, base);
             let places = $scan.places(&masks, quotes, $prefix_xor(quotes));
             // Within u32: longer texts are refused.
-            $emit(&mut $scan.entries, base as u32, places);
+            $emit(&mut *$scan.entries, base as u32, places);
             base += $crate::simd::BLOCK;
-        };
-        for block in blocks {
-            step(block);
-        }
-        if !rest.is_empty() {
-            step(&$crate::simd::padded(rest));
         }
     }};
 }

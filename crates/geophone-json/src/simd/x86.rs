@@ -37,11 +37,15 @@ macro_rules! resolve_blocks {
         let mut at = 0;
         while at < $raw.len() {
             let rest = &$raw[at..];
+            let last;
             let (block, length) = match rest.first_chunk::<BLOCK>() {
-                Some(block) => (*block, BLOCK),
-                None => (super::padded(rest), rest.len()),
+                Some(block) => (block, BLOCK),
+                None => {
+                    last = super::padded(rest);
+                    (&last, rest.len())
+                }
             };
-            let Escapes { backslash, plain } = $escapes(&block);
+            let Escapes { backslash, plain } = $escapes(block);
             let begin = beginnings(backslash);
             // Every block begins outside of an escape. The blanks behind the text are no plain characters either.
             let rare = (begin << 1) & !plain;
@@ -52,7 +56,7 @@ macro_rules! resolve_blocks {
             }
             let filled = $out.len() + keep.count_ones() as usize;
             if let Some(spare) = $out.spare_capacity_mut().first_chunk_mut::<BLOCK>() {
-                $pack(&block, keep, spare);
+                $pack(block, keep, spare);
                 // SAFETY: as many bytes as `keep` has bits, at most 64, were written behind the vector's end.
                 unsafe { $out.set_len(filled) };
             }
@@ -81,45 +85,60 @@ fn low_bits(count: usize) -> u64 {
 }
 
 /// A vector for each 16 bytes.
+///
+/// Here and below nothing goes through a closure or a method that takes one: those have no features, so that what they call
+/// would not be compiled into them.
 #[inline]
 #[target_feature(enable = "ssse3")]
 fn load_ssse3(block: &Block) -> [__m128i; 4] {
     let (parts, _) = block.as_chunks::<16>();
-    [0, 1, 2, 3].map(|nth| {
-        // SAFETY: a part has 16 bytes, and the load asks for no alignment.
-        unsafe { _mm_loadu_si128(parts[nth].as_ptr().cast()) }
-    })
+    // SAFETY: a part has 16 bytes, and the load asks for no alignment.
+    let a = unsafe { _mm_loadu_si128(parts[0].as_ptr().cast()) };
+    // SAFETY: as above.
+    let b = unsafe { _mm_loadu_si128(parts[1].as_ptr().cast()) };
+    // SAFETY: as above.
+    let c = unsafe { _mm_loadu_si128(parts[2].as_ptr().cast()) };
+    // SAFETY: as above.
+    let d = unsafe { _mm_loadu_si128(parts[3].as_ptr().cast()) };
+    [a, b, c, d]
 }
 
 #[inline]
 #[target_feature(enable = "ssse3")]
-fn mask_ssse3(equal: [__m128i; 4]) -> u64 {
-    let [a, b, c, d] = equal.map(|equal| u64::from(_mm_movemask_epi8(equal) as u32));
-    a | b << 16 | c << 32 | d << 48
+fn mask_ssse3(a: __m128i, b: __m128i, c: __m128i, d: __m128i) -> u64 {
+    let low = u64::from(_mm_movemask_epi8(a) as u32) | u64::from(_mm_movemask_epi8(b) as u32) << 16;
+    low | u64::from(_mm_movemask_epi8(c) as u32) << 32 | u64::from(_mm_movemask_epi8(d) as u32) << 48
+}
+
+#[inline]
+#[target_feature(enable = "ssse3")]
+fn is_ssse3([a, b, c, d]: [__m128i; 4], byte: u8) -> u64 {
+    let byte = _mm_set1_epi8(byte as i8);
+    mask_ssse3(_mm_cmpeq_epi8(a, byte), _mm_cmpeq_epi8(b, byte), _mm_cmpeq_epi8(c, byte), _mm_cmpeq_epi8(d, byte))
 }
 
 #[inline]
 #[target_feature(enable = "ssse3")]
 fn masks_ssse3(block: &Block) -> Masks {
-    let vectors = load_ssse3(block);
-    let is = |byte: u8| mask_ssse3(vectors.map(|vector| _mm_cmpeq_epi8(vector, _mm_set1_epi8(byte as i8))));
-    let folded = vectors.map(|vector| _mm_or_si128(vector, _mm_set1_epi8(0x20)));
-    let is_folded = |vector, byte: u8| _mm_cmpeq_epi8(vector, _mm_set1_epi8(byte as i8));
+    let all @ [a, b, c, d] = load_ssse3(block);
+    let (bit, top) = (_mm_set1_epi8(0x20), _mm_set1_epi8(0x1f));
+    let folded = [_mm_or_si128(a, bit), _mm_or_si128(b, bit), _mm_or_si128(c, bit), _mm_or_si128(d, bit)];
+    let (low_a, low_b) = (_mm_cmpeq_epi8(_mm_min_epu8(a, top), a), _mm_cmpeq_epi8(_mm_min_epu8(b, top), b));
+    let (low_c, low_d) = (_mm_cmpeq_epi8(_mm_min_epu8(c, top), c), _mm_cmpeq_epi8(_mm_min_epu8(d, top), d));
     Masks {
-        quote: is(b'"'),
-        backslash: is(b'\\'),
-        bracket: mask_ssse3(folded.map(|vector| _mm_or_si128(is_folded(vector, b'{'), is_folded(vector, b'}')))),
-        control: mask_ssse3(vectors.map(|vector| _mm_cmpeq_epi8(_mm_min_epu8(vector, _mm_set1_epi8(0x1f)), vector))),
+        quote: is_ssse3(all, b'"'),
+        backslash: is_ssse3(all, b'\\'),
+        bracket: is_ssse3(folded, b'{') | is_ssse3(folded, b'}'),
+        control: mask_ssse3(low_a, low_b, low_c, low_d),
     }
 }
 
 #[inline]
 #[target_feature(enable = "ssse3")]
 fn escapes_ssse3(block: &Block) -> Escapes {
-    let vectors = load_ssse3(block);
-    let is = |byte: u8| mask_ssse3(vectors.map(|vector| _mm_cmpeq_epi8(vector, _mm_set1_epi8(byte as i8))));
-    let backslash = is(b'\\');
-    Escapes { backslash, plain: backslash | is(b'"') | is(b'/') }
+    let all = load_ssse3(block);
+    let backslash = is_ssse3(all, b'\\');
+    Escapes { backslash, plain: backslash | is_ssse3(all, b'"') | is_ssse3(all, b'/') }
 }
 
 /// Writes the bytes of the block whose bit of `keep` is set to the beginning of `spare`.
@@ -133,7 +152,7 @@ fn pack_ssse3(block: &Block, keep: u64, spare: &mut Spare) {
         let packed = _mm_cvtsi128_si64(_mm_shuffle_epi8(word, order)).to_le_bytes();
         // At most 8 bytes of each earlier word are before it.
         if let Some(room) = spare[filled..].first_chunk_mut::<8>() {
-            *room = packed.map(MaybeUninit::new);
+            room.write_copy_of_slice(&packed);
         }
         filled += kept.count_ones() as usize;
     }
@@ -161,41 +180,49 @@ static PACK: [[u8; 8]; 256] = {
 #[target_feature(enable = "avx2")]
 fn load_avx2(block: &Block) -> [__m256i; 2] {
     let (parts, _) = block.as_chunks::<32>();
-    [0, 1].map(|nth| {
-        // SAFETY: a part has 32 bytes, and the load asks for no alignment.
-        unsafe { _mm256_loadu_si256(parts[nth].as_ptr().cast()) }
-    })
+    // SAFETY: a part has 32 bytes, and the load asks for no alignment.
+    let a = unsafe { _mm256_loadu_si256(parts[0].as_ptr().cast()) };
+    // SAFETY: as above.
+    let b = unsafe { _mm256_loadu_si256(parts[1].as_ptr().cast()) };
+    [a, b]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn mask_avx2(equal: [__m256i; 2]) -> u64 {
-    let [a, b] = equal.map(|equal| u64::from(_mm256_movemask_epi8(equal) as u32));
-    a | b << 32
+fn mask_avx2(a: __m256i, b: __m256i) -> u64 {
+    u64::from(_mm256_movemask_epi8(a) as u32) | u64::from(_mm256_movemask_epi8(b) as u32) << 32
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn is_avx2([a, b]: [__m256i; 2], byte: u8) -> u64 {
+    let byte = _mm256_set1_epi8(byte as i8);
+    mask_avx2(_mm256_cmpeq_epi8(a, byte), _mm256_cmpeq_epi8(b, byte))
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn masks_avx2(block: &Block) -> Masks {
-    let vectors = load_avx2(block);
-    let is = |byte: u8| mask_avx2(vectors.map(|vector| _mm256_cmpeq_epi8(vector, _mm256_set1_epi8(byte as i8))));
-    let folded = vectors.map(|vector| _mm256_or_si256(vector, _mm256_set1_epi8(0x20)));
-    let is_folded = |vector, byte: u8| _mm256_cmpeq_epi8(vector, _mm256_set1_epi8(byte as i8));
+    let all @ [a, b] = load_avx2(block);
+    let (bit, top) = (_mm256_set1_epi8(0x20), _mm256_set1_epi8(0x1f));
+    let (open, close) = (_mm256_set1_epi8(b'{' as i8), _mm256_set1_epi8(b'}' as i8));
+    let (folded_a, folded_b) = (_mm256_or_si256(a, bit), _mm256_or_si256(b, bit));
+    let bracket_a = _mm256_or_si256(_mm256_cmpeq_epi8(folded_a, open), _mm256_cmpeq_epi8(folded_a, close));
+    let bracket_b = _mm256_or_si256(_mm256_cmpeq_epi8(folded_b, open), _mm256_cmpeq_epi8(folded_b, close));
     Masks {
-        quote: is(b'"'),
-        backslash: is(b'\\'),
-        bracket: mask_avx2(folded.map(|vector| _mm256_or_si256(is_folded(vector, b'{'), is_folded(vector, b'}')))),
-        control: mask_avx2(vectors.map(|vector| _mm256_cmpeq_epi8(_mm256_min_epu8(vector, _mm256_set1_epi8(0x1f)), vector))),
+        quote: is_avx2(all, b'"'),
+        backslash: is_avx2(all, b'\\'),
+        bracket: mask_avx2(bracket_a, bracket_b),
+        control: mask_avx2(_mm256_cmpeq_epi8(_mm256_min_epu8(a, top), a), _mm256_cmpeq_epi8(_mm256_min_epu8(b, top), b)),
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn escapes_avx2(block: &Block) -> Escapes {
-    let vectors = load_avx2(block);
-    let is = |byte: u8| mask_avx2(vectors.map(|vector| _mm256_cmpeq_epi8(vector, _mm256_set1_epi8(byte as i8))));
-    let backslash = is(b'\\');
-    Escapes { backslash, plain: backslash | is(b'"') | is(b'/') }
+    let all = load_avx2(block);
+    let backslash = is_avx2(all, b'\\');
+    Escapes { backslash, plain: backslash | is_avx2(all, b'"') | is_avx2(all, b'/') }
 }
 
 /// As [`pack_ssse3`]; whole blocks are copied.
@@ -203,7 +230,7 @@ fn escapes_avx2(block: &Block) -> Escapes {
 #[target_feature(enable = "avx2,popcnt")]
 fn pack_avx2(block: &Block, keep: u64, spare: &mut Spare) {
     if keep == u64::MAX {
-        *spare = block.map(MaybeUninit::new);
+        spare.write_copy_of_slice(block);
     } else {
         pack_ssse3(block, keep, spare);
     }
@@ -241,9 +268,9 @@ fn masks_avx512(block: &Block) -> Masks {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn escapes_avx512(block: &Block) -> Escapes {
     let vector = load_avx512(block);
-    let is = |byte: u8| _mm512_cmpeq_epi8_mask(vector, _mm512_set1_epi8(byte as i8));
-    let backslash = is(b'\\');
-    Escapes { backslash, plain: backslash | is(b'"') | is(b'/') }
+    let backslash = _mm512_cmpeq_epi8_mask(vector, _mm512_set1_epi8(b'\\' as i8));
+    let quote = _mm512_cmpeq_epi8_mask(vector, _mm512_set1_epi8(b'"' as i8));
+    Escapes { backslash, plain: backslash | quote | _mm512_cmpeq_epi8_mask(vector, _mm512_set1_epi8(b'/' as i8)) }
 }
 
 /// As [`pack_ssse3`], in one instruction.
