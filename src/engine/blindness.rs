@@ -144,7 +144,9 @@ impl Engine {
     }
 
     /// Looks at what the tables have forgotten since the last look.
-    pub(super) fn look_for_blindness(&mut self, now: EventTime) {
+    pub(super) fn look_for_blindness(&mut self, watermark: EventTime) {
+        // What is going on now: the watermark is behind it by lateness.
+        let now = watermark.plus(self.settings.lateness);
         if self.settings.detectors.mode(DetectorId::BlindSpot) == Mode::Off {
             return;
         }

@@ -169,7 +169,7 @@ impl<K: Eq + Hash + Clone, V: Stamped + Clone> Probation<K, V> {
     /// At most `capacity` values that have proved themselves, and a tenth as many (at least 1,000) newcomers.
     pub fn with_capacity(capacity: usize) -> Self {
         let settled = Table::with_capacity(capacity);
-        let newcomers = Table { hasher: settled.hasher.clone(), ..Table::with_capacity((capacity / 10).max(1_000)) };
+        let newcomers = Table { hasher: settled.hasher, ..Table::with_capacity((capacity / 10).max(1_000)) };
         Self { settled, newcomers }
     }
 

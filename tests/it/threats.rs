@@ -184,7 +184,7 @@ fn no_session_token_reaches_state_or_message() {
 }
 
 #[test]
-fn no_crate_of_ours_may_be_unsafe() {
+fn one_crate_of_ours_may_be_unsafe() {
     let manifest = read("Cargo.toml");
     assert!(manifest.contains("unsafe_code = \"forbid\""));
     let mut crates = BTreeMap::new();
@@ -193,5 +193,10 @@ fn no_crate_of_ours_may_be_unsafe() {
             crates.insert(path, text.contains("[lints]\nworkspace = true"));
         }
     }
+    // The JSON reader's vectors: its own lints deny it but where two modules allow it.
+    let json = crates.remove(&root().join("crates/geophone-json/Cargo.toml"));
+    assert_eq!(json, Some(false));
+    let unsafe_files = texts("crates/geophone-json/src", "rs").into_iter().filter(|(_, text)| text.contains("unsafe {")).count();
+    assert!((1..=2).contains(&unsafe_files), "{unsafe_files} files with unsafe code");
     assert!(crates.len() >= 3 && crates.values().all(|inherits| *inherits), "{crates:?}");
 }
