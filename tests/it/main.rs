@@ -34,6 +34,7 @@ mod policy;
 mod policy_cli;
 mod publishing;
 mod real_records;
+mod reliability;
 mod reload;
 mod robust;
 mod scenarios;
