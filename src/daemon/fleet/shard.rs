@@ -30,6 +30,9 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// Longest that pages may take to go out before a lease is given back; what is left goes with the state.
 const HAND_OVER: Duration = Duration::from_secs(5);
 
+/// The counter of a lease that was made and taken, and never anything else.
+const FIRST_TAKE: u64 = 1;
+
 /// What a shard's task is told.
 #[derive(Debug)]
 pub(super) enum Input {
@@ -102,7 +105,8 @@ impl Shard {
             archiver.remove(&pending.objects).await.map_err(cannot)?;
             base.shelf.forget(&pending).await.map_err(cannot)?;
         }
-        let is_takeover = token.taken().snapshot_ref.is_some() || !taken.snapshots.is_empty();
+        // Whoever had it before may have paged and never come to a checkpoint.
+        let is_takeover = token.taken().counter > FIRST_TAKE || !taken.snapshots.is_empty();
         let (engine, paging, pages) = inherited(&base, &token, taken.snapshots);
         let (results_sender, results) = mpsc::unbounded_channel();
         let settings = &base.settings;
@@ -159,6 +163,8 @@ impl Shard {
                     tokio::task::block_in_place(|| reload.look(pipeline));
                 },
                 input = inputs.recv(), if pipeline.has_room() => match input {
+                    // Another may be at it already: what is read now would be told twice, and neither would say so.
+                    Some(Input::Delivery(_)) if !token.is_valid() => return Ok(()),
                     Some(Input::Delivery(delivery)) => {
                         let is_end = matches!(delivery, Delivery::ShardEnded { .. });
                         tokio::task::block_in_place(|| pipeline.deliver(delivery))?;
