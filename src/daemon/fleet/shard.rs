@@ -73,6 +73,8 @@ pub(super) async fn run(
         base.board.trouble(format!("{key}: {}", failure.message), base.now());
         tracing::error!(shard = %key, why = failure.message, "a shard is given up; whoever takes it goes on from its last state");
     }
+    // This one's place is the one that hears nothing any more.
+    drop(commands);
     base.board.remove(&key);
     // Where the lease was not given back yet: whoever can read it shall take it at once.
     if !matches!(token.state(), TokenState::Over(_))
