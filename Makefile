@@ -13,7 +13,7 @@ test: tools lint core-only deny dashboards-lint ## everything that a change must
 	# The tests have built the program; building it alone would build it again with fewer features of its dependencies.
 	$(MAKE) GEOPHONE_BIN=$(CURDIR)/target/debug/geophone docs test-audit test-deploy
 
-# Hundreds of kills, in less than an hour; FORM=short takes a minute and a half. SEED=n repeats a run, ONLY=words takes the
+# Hundreds of kills, in less than an hour; FORM=short takes two minutes. SEED=n repeats a run, ONLY=words takes the
 # scenarios and controls whose names have them, DOCUMENT=docs/reliability.md puts what is measured there.
 RELIABILITY = $(if $(filter short,$(FORM)),short,full)
 reliability: reliability-programs ## the program tortured on real servers, each event and page held against a ledger

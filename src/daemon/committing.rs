@@ -196,7 +196,17 @@ async fn write(mut writing: KeeperWriting, snapshot: Snapshot, manifest: Manifes
             archive(&mut writing, archiver, &batch).await?;
             failpoint::reached("after-archive");
         }
-        let mut written = writing.write(snapshot, manifest).await.map_err(Trouble::Storage)?;
+        let number = writing.number();
+        let mut written = match writing.write(snapshot, manifest).await {
+            Ok(written) => written,
+            Err(unwritten) => {
+                if let Some(archiver) = archiver.as_ref().filter(|_| unwritten.is_in_vain) {
+                    // Whoever goes on has looked for it already, maybe before it was written.
+                    archiver.remove(&archiver.names(&batch, number)).await.map_err(Trouble::Archive)?;
+                }
+                return Err(Trouble::Storage(unwritten.why));
+            }
+        };
         if let Some(archiver) = archiver.filter(|_| !written.in_vain().is_empty())
             && archiver.remove(written.in_vain()).await.is_ok()
         {
@@ -213,6 +223,7 @@ async fn archive(writing: &mut KeeperWriting, archiver: &Archiver, batch: &Batch
     let number = writing.number();
     if !failpoint::reached("no-intent") {
         writing.intend(&archiver.names(batch, number)).await.map_err(Trouble::Storage)?;
+        failpoint::reached("after-note");
     }
     let parts = tokio::task::block_in_place(|| batch.parts());
     archiver.write(parts, number).await.map_err(Trouble::Archive)

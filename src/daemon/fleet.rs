@@ -44,6 +44,9 @@ use crate::web::{Command, Web};
 /// Deliveries that wait for one shard. While they do the others of its stream wait, too.
 const INPUTS_MAX: usize = 8;
 
+/// The lease table is looked at so often at least.
+const TAKE_EVERY_MAX: Duration = Duration::from_secs(2);
+
 /// What the shards of a machine have in common.
 pub(super) struct Base {
     pub(super) settings: Settings,
@@ -192,12 +195,19 @@ fn share_stream(
 ) -> Result<SharedStream, Failure> {
     let mut worker = WorkerSettings::unique(&share.worker);
     worker.plan.failover = Duration::from_secs(share.failover.unsigned_abs());
-    worker.take_interval = worker.plan.failover;
+    worker.take_interval = take_interval(worker.plan.failover);
     let key = stream.1.key();
     let table = DynamoTable::new(client.clone(), table);
     let started = LeasedConsumer::start(stream, &ConsumerSettings::default(), table, worker);
     let (deliveries, consumer) = started.map_err(|error| Failure::new(Exit::Configuration, error))?;
     Ok((deliveries, consumer, key))
+}
+
+/// How often the table is looked at. A worker that died just after a look is seen alive by the next one, and dead by the
+/// first look when its lease time has passed since then: two of these beyond the lease time, which are not to be more than
+/// a few seconds however long that is.
+fn take_interval(failover: Duration) -> Duration {
+    (failover / 3).min(TAKE_EVERY_MAX)
 }
 
 /// Gives every shard of a stream a task, and its deliveries to it.
@@ -249,5 +259,20 @@ fn tell(base: &Base, stream: &Arc<str>, event: &LeaseEvent<DynamoTable>) {
     };
     if base.board.trouble(text.clone(), base.now()) {
         tracing::warn!(why, "{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_of_a_dead_machine_are_taken_within_the_lease_time_and_five_seconds() {
+        // As `[fleet] failover` may be set.
+        for seconds in 2..300 {
+            let failover = Duration::from_secs(seconds);
+            let late = 2 * take_interval(failover);
+            assert!(late <= Duration::from_secs(4) && take_interval(failover) >= Duration::from_millis(500), "{failover:?}: {late:?}");
+        }
     }
 }

@@ -25,6 +25,14 @@ pub(super) enum KeeperWriting {
     Shard(Box<ShardWriting>),
 }
 
+/// A state was not written.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    pub(super) why: String,
+    /// Nothing of it will ever count: another worker goes on from the state before, and archives the same calls.
+    pub(super) is_in_vain: bool,
+}
+
 impl Keeper {
     /// Begins the next snapshot.
     pub(super) fn begin(&mut self) -> Result<KeeperWriting, StorageError> {
@@ -105,9 +113,12 @@ impl KeeperWriting {
     }
 
     /// Writes the state and then the positions that belong to it.
-    pub(super) async fn write(self, snapshot: Snapshot, manifest: Manifest) -> Result<Self, String> {
+    pub(super) async fn write(self, snapshot: Snapshot, manifest: Manifest) -> Result<Self, Unwritten> {
         match self {
-            Self::Folder(writing) => writing.write(snapshot, manifest).await.map(Self::Folder).map_err(|error| error.to_string()),
+            Self::Folder(writing) => {
+                let written = writing.write(snapshot, manifest).await.map(Self::Folder);
+                written.map_err(|error| Unwritten { why: error.to_string(), is_in_vain: false })
+            }
             Self::Shard(writing) => writing.write(snapshot, manifest).await.map(|written| Self::Shard(Box::new(written))),
         }
     }

@@ -132,6 +132,29 @@ async fn a_second_machine_takes_its_share_and_everything_when_the_first_is_kille
     drop(third);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_paged_before_the_first_checkpoint_of_all_says_that_it_comes_again() {
+    let Some(dynamo) = Server::dynalite().await else { return };
+    let stage = shared(1, &dynamo).await;
+    let config = fs::read_to_string(stage.config()).expect("written");
+    fs::write(stage.config(), config.replace("snapshot_every = \"1s\"", "snapshot_every = \"60s\"")).expect("written");
+    let keys = keys("EARLY");
+    let first = stage.daemon().await;
+    reads_shards(&first, 1).await;
+    stage.put(&refusals(&keys, 0..3)).await;
+    eventually("pages", async || are_paged(&stage.sns.received(), &keys).then_some(())).await;
+    let before = stage.sns.received().len();
+    first.kill();
+
+    let _second = stage.daemon().await;
+    eventually("pages again", async || are_paged(&stage.sns.received()[before..], &keys).then_some(())).await;
+    let unsaid = stage.sns.received()[before..].iter().filter(|received| received.alert()["possible_duplicate"] != true).count();
+    assert_eq!(unsaid, 0);
+    for (key, ids) in alert_ids(&stage.sns.received()) {
+        assert_eq!(ids.len(), 1, "{key}: {ids:?}");
+    }
+}
+
 /// The largest number of events that any message of a session's alert names.
 fn counted(stage: &Stage, keys: &[String]) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();

@@ -35,6 +35,7 @@ mod policy;
 mod policy_cli;
 mod publishing;
 mod real_records;
+mod reliability;
 mod reload;
 mod robust;
 mod scenarios;

@@ -14,7 +14,7 @@ const BODY_BYTES_MAX: usize = 256 << 20;
 const ANSWER: Duration = Duration::from_secs(20);
 
 /// A request as it came.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Request {
     /// Request line and headers, without the empty line.
     pub head: String,
@@ -36,6 +36,11 @@ impl Request {
         let form = String::from_utf8_lossy(&self.body[..self.body.len().min(4_096)]).into_owned();
         let action = form.split('&').find_map(|field| field.strip_prefix("Action="));
         action.map_or_else(|| self.head.split(' ').next().unwrap_or_default().to_owned(), str::to_owned)
+    }
+
+    /// The body, where it is JSON.
+    pub fn json(&self) -> Option<serde_json::Value> {
+        serde_json::from_slice(&self.body).ok()
     }
 
     /// The request with another body, to be answered and closed.

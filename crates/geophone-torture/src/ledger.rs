@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
@@ -57,6 +57,8 @@ pub struct Allowed {
     pub repeats_in_archive: bool,
     /// A reply of SNS was lost: the same process sends the same message again.
     pub unsaid: bool,
+    /// Whichever of two workers opened an alert again, one of the messages says that there may be another.
+    pub either_says: bool,
     /// No journal could be written, or it is gone with every snapshot: a story that begins elsewhere after a crash has another id.
     pub second_ids: bool,
 }
@@ -71,29 +73,42 @@ pub fn story(alert: &Value) -> Story {
 /// Event ids of all lines of the archive, with how often.
 pub fn archive(folder: &Path) -> BTreeMap<String, u64> {
     let mut ids = BTreeMap::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(now) = open.pop() {
-        for entry in fs::read_dir(&now).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                open.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "gz") {
-                let mut text = String::new();
-                // A file that is being written is looked at again.
-                let _ = File::open(&path).map(|file| GzDecoder::new(file).read_to_string(&mut text));
-                let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-                lines.filter_map(|line| line["event_id"].as_str().map(str::to_owned)).for_each(|id| *ids.entry(id).or_default() += 1);
-            }
-        }
+    for path in files(folder).iter().filter(|path| path.extension().is_some_and(|ending| ending == "gz")) {
+        let mut text = String::new();
+        // A file that is being written is looked at again.
+        let _ = File::open(path).map(|file| GzDecoder::new(file).read_to_string(&mut text));
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter_map(|line| line["event_id"].as_str().map(str::to_owned)).for_each(|id| *ids.entry(id).or_default() += 1);
     }
     ids
 }
 
-/// Sequence numbers of the records among the dead letters.
+/// Sequence numbers of the records among a single machine's dead letters.
 pub fn letters(state: &Path) -> BTreeSet<String> {
-    let text = fs::read_to_string(state.join("dead-letters.ndjson")).unwrap_or_default();
+    letters_of(&state.join("dead-letters.ndjson"))
+}
+
+/// The same of a fleet's, whose letters lie in many files.
+pub fn letters_below(folder: &Path) -> BTreeSet<String> {
+    let is_letters = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "ndjson");
+    files(folder).iter().filter(|path| is_letters(path)).flat_map(|path| letters_of(path)).collect()
+}
+
+fn letters_of(path: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
     let letters = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     letters.filter(|letter| letter["kind"] == "record").filter_map(|letter| letter["id"].as_str().map(str::to_owned)).collect()
+}
+
+/// All files of a folder and of those in it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let (mut files, mut open) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(now) = open.pop() {
+        for path in fs::read_dir(&now).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            if path.is_dir() { open.push(path) } else { files.push(path) }
+        }
+    }
+    files
 }
 
 impl Ledger {
@@ -140,7 +155,8 @@ impl Ledger {
 
     fn count_pages(&mut self, expected: &Expected, found: &Found, allowed: Allowed) {
         let mut ids: BTreeMap<Story, BTreeSet<&str>> = BTreeMap::new();
-        let mut opened: BTreeSet<&str> = BTreeSet::new();
+        // Ids that were opened, and whether any of their messages says that there may be another.
+        let mut opened: BTreeMap<&str, bool> = BTreeMap::new();
         // What geophone says of itself belongs to no session.
         for received in found.received.iter().filter(|received| received.alert["detector"] != "blind-spot") {
             let (story, id) = (story(&received.alert), received.alert["alert_id"].as_str().unwrap_or_default());
@@ -151,9 +167,14 @@ impl Ledger {
                 self.latencies.push(received.at.saturating_duration_since(incident.since));
             }
             known.insert(id);
-            if received.alert["status"] == "opened" && !opened.insert(id) {
+            if received.alert["status"] != "opened" {
+                continue;
+            }
+            let says = received.alert["possible_duplicate"] == true;
+            let earlier = opened.insert(id, says || opened.get(id).is_some_and(|said| *said));
+            if let Some(said) = earlier {
                 self.duplicated += 1;
-                let is_unsaid = received.alert["possible_duplicate"] != true && !allowed.unsaid;
+                let is_unsaid = !(says || allowed.unsaid || said && allowed.either_says);
                 self.unsaid += u64::from(is_unsaid);
                 self.say(u64::from(is_unsaid), &format!("{id} was opened twice without a word"));
             }

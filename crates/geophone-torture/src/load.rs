@@ -12,6 +12,8 @@ use crate::stream::Entry;
 const EVENTS_PER_RECORD: usize = 12;
 /// How far event times lie apart, in seconds: within the lateness that is waited for, whatever the order.
 const SPREAD: i64 = 780;
+/// Users of builds, where records are partitioned.
+const USERS: usize = 12;
 
 /// What a story is told by.
 pub type Story = (&'static str, String);
@@ -51,7 +53,7 @@ pub struct Mix {
     pub crossing: usize,
     /// New people who call what is theirs.
     pub honest: usize,
-    /// Calls of the build.
+    /// Calls of builds.
     pub builds: usize,
     /// Records that cannot be read.
     pub poison: usize,
@@ -67,13 +69,23 @@ pub struct Load {
     next: usize,
     poisons: usize,
     sessions: Vec<String>,
+    /// Records are partitioned by the role behind a session, and everybody has one: what a fleet wants.
+    is_partitioned: bool,
     pub expected: Expected,
 }
+
+/// An event and what its record is partitioned by.
+type Event = (String, String);
 
 impl Load {
     pub fn new(seed: u64, now: i64) -> Self {
         let random = fastrand::Rng::with_seed(seed ^ 0x10ad);
-        Self { random, now, next: 0, poisons: 0, sessions: Vec::new(), expected: Expected::default() }
+        Self { random, now, next: 0, poisons: 0, sessions: Vec::new(), is_partitioned: false, expected: Expected::default() }
+    }
+
+    /// The same, partitioned by role and user.
+    pub fn partitioned(seed: u64, now: i64) -> Self {
+        Self { is_partitioned: true, ..Self::new(seed, now) }
     }
 
     /// From now on records are written by this clock.
@@ -92,7 +104,8 @@ impl Load {
         for key in calling {
             for _ in 0..mix.calls {
                 let (id, time) = (self.id(), self.time());
-                events.push(record::refused(&id, &time, &key));
+                let role = self.role(&key);
+                events.push((record::role_arn(&role), record::refused(&id, &time, &key, &role)));
                 self.expect("access-denied", &key, put);
             }
         }
@@ -110,15 +123,17 @@ impl Load {
         }
         for _ in 0..mix.builds {
             let (id, time) = (self.id(), self.time());
-            events.push(record::of_user(&id, &time));
+            let user =
+                if self.is_partitioned { format!("{}-{}", record::USER, self.random.usize(..USERS)) } else { record::USER.to_owned() };
+            events.push((record::user_arn(&user), record::of_user(&id, &time, &user)));
             self.expected.archived.insert(id);
             // That nobody answers for a long-lived key is a story of its own.
-            let story = ("unattributed", record::USER_KEY.to_owned());
+            let story = ("unattributed", record::user_key(&user));
             self.expected.incidents.entry(story).or_insert(Incident { events: 0, since: put });
         }
         self.expected.events += events.len() as u64;
         self.random.shuffle(&mut events);
-        let mut entries = self.wrap(&events);
+        let mut entries = if self.is_partitioned { self.wrap_by_partition(events) } else { self.wrap(&events) };
         if mix.repeats {
             for entry in entries.clone() {
                 for _ in 0..self.random.usize(..3) {
@@ -143,18 +158,23 @@ impl Load {
     }
 
     /// Signs a person in; returns the session's key.
-    fn person(&mut self, events: &mut Vec<String>, department: &str) -> String {
+    fn person(&mut self, events: &mut Vec<Event>, department: &str) -> String {
         let (key, person, id, time) = (self.number("ASIAPERSON"), self.number("person-"), self.id(), self.time());
-        events.push(record::sign_in(&id, &time, &key, &person, department));
+        let role = self.role(&key);
+        events.push((record::role_arn(&role), record::sign_in(&id, &time, &key, &role, &person, department)));
         key
     }
 
     /// A call of a session that somebody signed in for.
-    fn call(&mut self, key: &str) -> String {
-        let (id, time) = (self.id(), self.time());
-        let call = record::granted(&id, &time, key);
+    fn call(&mut self, key: &str) -> Event {
+        let (id, time, role) = (self.id(), self.time(), self.role(key));
+        let call = record::granted(&id, &time, key, &role);
         self.expected.archived.insert(id);
-        call
+        (record::role_arn(&role), call)
+    }
+
+    fn role(&self, key: &str) -> String {
+        if self.is_partitioned { format!("{}-{key}", record::ROLE) } else { record::ROLE.to_owned() }
     }
 
     fn number(&mut self, name: &str) -> String {
@@ -171,18 +191,30 @@ impl Load {
     }
 
     /// Half of it in EventBridge's envelopes, half in batches of CloudWatch Logs; over all shards.
-    fn wrap(&mut self, events: &[String]) -> Vec<Entry> {
+    fn wrap(&mut self, events: &[Event]) -> Vec<Entry> {
         let mut entries = Vec::new();
         let mut rest = events;
         while !rest.is_empty() {
             let count = if self.random.bool() { 1 } else { self.random.usize(1..=EVENTS_PER_RECORD).min(rest.len()) };
             let (now, later) = rest.split_at(count);
-            let texts: Vec<&str> = now.iter().map(String::as_str).collect();
+            let texts: Vec<&str> = now.iter().map(|(_, text)| text.as_str()).collect();
             let bytes = if count == 1 { wire::eventbridge(texts[0]) } else { wire::cloudwatch_logs(&texts) };
             entries.push((format!("{:016x}", self.random.u64(..)), bytes));
             rest = later;
         }
         entries
+    }
+
+    /// The same, each record with events of one partition key and under it.
+    fn wrap_by_partition(&mut self, events: Vec<Event>) -> Vec<Entry> {
+        let mut parts: BTreeMap<String, Vec<Event>> = BTreeMap::new();
+        for event in events {
+            parts.entry(event.0.clone()).or_default().push(event);
+        }
+        let of = |(key, events): (String, Vec<Event>)| {
+            self.wrap(&events).into_iter().map(move |(_, bytes)| (key.clone(), bytes)).collect::<Vec<_>>()
+        };
+        parts.into_iter().flat_map(of).collect()
     }
 }
 

@@ -11,7 +11,7 @@
 //!              ▼          ▼             ▼              ▼          │
 //!        stream server ◀ proxy ◀── worker process ──▶ proxy ▶ pager server
 //! ```
-//! Each is a part of its own, so that a fleet of workers with a table and an object server is a stage with more of them.
+//! Each is a part of its own: a fleet is a stage with several workers and a table server, behind a proxy, too.
 
 #![allow(
     clippy::disallowed_methods,
@@ -19,6 +19,7 @@
     reason = "it watches a program by the clock and fails by panicking, as tests do"
 )]
 
+mod fleet;
 mod http;
 mod ledger;
 mod load;
@@ -30,6 +31,7 @@ mod scenario;
 mod stage;
 mod stream;
 mod suite;
+mod table;
 mod worker;
 
 use std::collections::BTreeMap;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
@@ -32,6 +34,8 @@ pub enum Fault {
     ExpiredIterator,
     /// The credentials are over.
     ExpiredToken,
+    /// A write is done seconds later, when whoever sent it has given it up.
+    Late,
 }
 
 impl Fault {
@@ -47,6 +51,7 @@ impl Fault {
             Self::Truncated => "answers cut off",
             Self::ExpiredIterator => "expired iterators",
             Self::ExpiredToken => "expired credentials",
+            Self::Late => "writes that were done seconds later",
         }
     }
 }
@@ -56,6 +61,7 @@ impl Fault {
 pub enum Service {
     Kinesis,
     Sns,
+    DynamoDb,
 }
 
 /// What is to go wrong from now on.
@@ -77,6 +83,10 @@ impl Weather {
 /// tried here.
 const LEFT_ALONE: [&str; 2] = ["DescribeStreamSummary", "GetTopicAttributes"];
 
+/// How late a late write is: before and after the end of a lease of three seconds.
+const LATE_MIN: Duration = Duration::from_millis(500);
+const LATE_MORE: Duration = Duration::from_secs(6);
+
 struct Shared {
     upstream: String,
     service: Service,
@@ -84,6 +94,10 @@ struct Shared {
     counts: Mutex<BTreeMap<Fault, u64>>,
     /// Children of resharding are read from their newest record: what a consumer without the guard does.
     children_at_latest: Mutex<Option<u32>>,
+    /// Checkpoints are written whoever holds the lease.
+    is_unfenced: AtomicBool,
+    /// The last checkpoint of each lease, as it was sent.
+    checkpoints: Mutex<BTreeMap<String, Request>>,
 }
 
 /// See the module.
@@ -111,6 +125,8 @@ impl Proxy {
             weather,
             counts: Mutex::default(),
             children_at_latest: Mutex::new(None),
+            is_unfenced: AtomicBool::new(false),
+            checkpoints: Mutex::default(),
         });
         let serving = Arc::clone(&shared);
         let serve = async move {
@@ -137,6 +153,26 @@ impl Proxy {
         *self.shared.children_at_latest.lock().expect("no panics") = Some(first);
     }
 
+    /// Takes the condition away under which checkpoints are written.
+    pub fn unfence(&self) {
+        self.shared.is_unfenced.store(true, Ordering::Relaxed);
+    }
+
+    /// The last checkpoint of each lease, as it was sent.
+    pub fn checkpoints(&self) -> Vec<Request> {
+        self.shared.checkpoints.lock().expect("no panics").values().cloned().collect()
+    }
+
+    /// Has requests done that were sent some time ago; returns how many of them were done.
+    pub async fn deliver_late(&self, requests: &[Request]) -> u64 {
+        let mut done = 0;
+        for request in requests {
+            let answer = forward(&self.shared.upstream, request, &self.shared.body(request)).await.unwrap_or_default();
+            done += u64::from(answer.starts_with(b"HTTP/1.1 200"));
+        }
+        done
+    }
+
     /// What was done, by kind.
     pub fn counts(&self) -> BTreeMap<Fault, u64> {
         self.shared.counts.lock().expect("no panics").clone()
@@ -159,7 +195,11 @@ impl Shared {
             let fault = weather.faults[random.usize(..weather.faults.len())];
             (fault, random.f64())
         };
-        let fits = fault != Fault::ExpiredIterator || operation == "GetRecords";
+        let fits = match fault {
+            Fault::ExpiredIterator => operation == "GetRecords",
+            Fault::Late => operation == "UpdateItem",
+            _ => true,
+        };
         if fits {
             *self.counts.lock().expect("no panics").entry(fault).or_default() += 1;
         }
@@ -171,13 +211,18 @@ impl Shared {
             Fault::Throttled => (400, "ProvisionedThroughputExceededException", "Throttling"),
             Fault::ExpiredIterator => (400, "ExpiredIteratorException", "InvalidParameter"),
             Fault::ExpiredToken => (400, "ExpiredTokenException", "ExpiredToken"),
-            Fault::Delay | Fault::Reset | Fault::BlackHole | Fault::LostReply | Fault::Internal | Fault::Truncated => {
+            Fault::Delay | Fault::Reset | Fault::BlackHole | Fault::LostReply | Fault::Internal | Fault::Truncated | Fault::Late => {
                 (500, "InternalFailure", "InternalError")
             }
         };
         match self.service {
             Service::Kinesis => {
                 answer(status, "application/x-amz-json-1.1", &format!("{{\"__type\":\"{kinesis}\",\"message\":\"injected\"}}"))
+            }
+            Service::DynamoDb => {
+                let name = if status == 500 { "InternalServerError" } else { kinesis };
+                let body = format!("{{\"__type\":\"com.amazonaws.dynamodb.v20120810#{name}\",\"message\":\"injected\"}}");
+                answer(status, "application/x-amz-json-1.0", &body)
             }
             Service::Sns => answer(
                 if fault == Fault::ExpiredToken { 403 } else { status },
@@ -192,11 +237,42 @@ impl Shared {
 
     /// The request's body, changed where a guard is taken away.
     fn body(&self, request: &Request) -> Vec<u8> {
+        if self.service == Service::DynamoDb {
+            return self.write(request);
+        }
         let first = *self.children_at_latest.lock().expect("no panics");
         let Some(first) = first.filter(|_| request.operation() == "GetShardIterator") else { return request.body.clone() };
         let text = String::from_utf8_lossy(&request.body).into_owned();
         let number = text.split_once("shardId-").and_then(|(_, rest)| rest.get(..12)?.parse::<u32>().ok());
         if number.is_some_and(|number| number >= first) { text.replace("TRIM_HORIZON", "LATEST").into_bytes() } else { text.into_bytes() }
+    }
+}
+
+impl Shared {
+    /// A write to the lease table: checkpoints are noted, and lose their condition where that guard is taken away.
+    fn write(&self, request: &Request) -> Vec<u8> {
+        let Some(mut body) = Some(request).filter(|request| request.operation() == "UpdateItem").and_then(Request::json) else {
+            return request.body.clone();
+        };
+        let is_checkpoint = body["UpdateExpression"].as_str().is_some_and(|text| text.contains(" checkpoint = "));
+        if !is_checkpoint {
+            return request.body.clone();
+        }
+        let lease = body["Key"]["leaseKey"]["S"].as_str().unwrap_or_default().to_owned();
+        self.checkpoints.lock().expect("no panics").insert(lease, request.clone());
+        if !self.is_unfenced.load(Ordering::Relaxed) {
+            return request.body.clone();
+        }
+        // What only the condition uses must go with it.
+        let update = body["UpdateExpression"].as_str().unwrap_or_default().to_owned();
+        let names: Vec<&str> = update.split([' ', ',']).filter(|word| word.starts_with(':')).collect();
+        if let Some(fields) = body.as_object_mut() {
+            fields.remove("ConditionExpression");
+            if let Some(values) = fields.get_mut("ExpressionAttributeValues").and_then(Value::as_object_mut) {
+                values.retain(|name, _| names.contains(&name.as_str()));
+            }
+        }
+        body.to_string().into_bytes()
     }
 }
 
@@ -221,6 +297,13 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
                 let _ = forward(&shared.upstream, &request, &body).await;
             }
             let _ = socket.write_all(&shared.error(Fault::Internal)).await;
+            return;
+        }
+        Some((Fault::Late, chance)) => {
+            tokio::spawn(async move {
+                tokio::time::sleep(LATE_MIN + LATE_MORE.mul_f64(chance)).await;
+                forward(&shared.upstream, &request, &body).await
+            });
             return;
         }
         Some((Fault::Delay, chance)) => tokio::time::sleep(Duration::from_secs_f64(chance * 2.0)).await,

@@ -73,6 +73,14 @@ impl Report {
         poisons
     }
 
+    /// How long shards were without a reader beyond the lease time of their worker, in words.
+    fn failovers(&self) -> Option<String> {
+        let all: Vec<_> = self.outcomes().flat_map(|outcome| &outcome.failovers).collect();
+        let beyond = spread(all.iter().map(|(lease, took)| took.saturating_sub(*lease)).collect());
+        let (count, text) = (all.len(), format!("{:.1} s / {:.1} s / {:.1} s", beyond[0], beyond[1], beyond[2]));
+        (count > 0).then(|| format!("{text}, {count} shards"))
+    }
+
     /// What went wrong, each with its seed.
     pub fn wrong(&self) -> Vec<String> {
         let of_outcomes = self.groups.iter().flat_map(|(name, outcomes)| {
@@ -133,6 +141,9 @@ impl Report {
             "start with state, to listening: median / 99th / most",
             format!("{:.2} s / {:.2} s / {:.2} s", restores[0], restores[1], restores[2]),
         );
+        if let Some(text) = self.failovers() {
+            row("from `kill -9` of a worker to another's reading of its shards, beyond the lease time: median / 99th / most", text);
+        }
         row("largest resident memory", format!("{memory} MiB"));
         self.faults_table(&mut text);
         self.scenario_table(&mut text);
@@ -178,7 +189,7 @@ impl Report {
                 let ledger = &outcome.ledger;
                 json!({"name": name, "events": ledger.events, "seen": ledger.seen, "lost": ledger.lost, "repeated": ledger.repeated,
                     "incidents": ledger.incidents, "paged": ledger.paged, "duplicated": ledger.duplicated, "false": ledger.fictitious,
-                    "seconds": outcome.took.as_secs_f64(), "memory_kib": outcome.memory_kib, "faults": outcome.faults,
+                    "seconds": outcome.took.as_secs_f64(), "memory_kib": outcome.memory_kib, "failovers": outcome.failovers.iter().map(|(lease, took)| [lease.as_secs_f64(), took.as_secs_f64()]).collect::<Vec<_>>(), "faults": outcome.faults,
                     "wrong": outcome.wrong(), "details": ledger.wrong})
             })
         });

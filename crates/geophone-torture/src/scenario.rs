@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::fleet::{self, Fleet};
 use crate::ledger::{Allowed, Ledger};
 use crate::load::{Load, Mix};
 use crate::proxy::{Fault, Weather};
@@ -12,11 +13,12 @@ use crate::stage::{Setting, Stage};
 use crate::worker::is_aborted;
 
 /// Points of a commit at which a build for it ends the program.
-pub const POINTS: [&str; 9] = [
+pub const POINTS: [&str; 10] = [
     "before-journal",
     "before-publish",
     "before-settle",
     "before-archive",
+    "after-note",
     "after-archive",
     "before-rename",
     "after-snapshot",
@@ -80,6 +82,8 @@ pub struct Scenario {
     pub children_at_latest: bool,
     /// After a point nothing is read until a snapshot is written.
     pub slow_start: bool,
+    /// Several workers share the stream, and acts are theirs.
+    pub fleet: Option<Fleet>,
     /// No control.
     pub must_hold: bool,
     /// How long the end is waited for.
@@ -94,6 +98,8 @@ pub struct Outcome {
     pub faults: BTreeMap<String, u64>,
     pub poisons: BTreeMap<&'static str, u64>,
     pub restores: Vec<Duration>,
+    /// Lease time, and from a worker's `kill -9` to another's reading, of each of its shards.
+    pub failovers: Vec<(Duration, Duration)>,
     pub memory_kib: u64,
     pub took: Duration,
     /// The worker ended when nobody asked it to, or not when it was asked.
@@ -107,6 +113,10 @@ impl Outcome {
     pub fn wrong(&self) -> Vec<String> {
         let mut wrong = self.broken.clone();
         wrong.extend(self.ledger.broken());
+        let late = self.failovers.iter().filter(|(lease, took)| *took > *lease + fleet::GRACE);
+        if let Some((lease, took)) = late.max_by_key(|(lease, took)| *took - *lease) {
+            wrong.push(format!("a shard had no reader for {:.1} s with a lease of {} s", took.as_secs_f64(), lease.as_secs()));
+        }
         wrong
     }
 }
@@ -148,13 +158,17 @@ impl Scenario {
             points: Vec::new(),
             children_at_latest: false,
             slow_start: false,
+            fleet: None,
             must_hold: true,
             patience: Duration::from_secs(90),
         }
     }
 
     /// Plays it.
-    pub async fn play(self) -> Outcome {
+    pub async fn play(mut self) -> Outcome {
+        if let Some(fleet) = self.fleet.take() {
+            return fleet::play(self, fleet).await;
+        }
         let started = Instant::now();
         let stage = Stage::new(&self.program, &self.setting).await;
         if self.children_at_latest {
@@ -202,7 +216,8 @@ impl Play {
         let is_damaged = self.scenario.acts.contains(&Act::Damage);
         let is_full = self.scenario.acts.contains(&Act::FullDisk);
         let unsaid = has_lost_replies || is_damaged || is_full;
-        let allowed = Allowed { repeats_in_archive: is_damaged, unsaid, second_ids: is_full || self.is_forgotten };
+        let second_ids = is_full || self.is_forgotten;
+        let allowed = Allowed { repeats_in_archive: is_damaged, unsaid, second_ids, ..Allowed::default() };
         self.outcome.ledger = Ledger::of(&expected, &found, allowed);
         self.outcome.poisons.clone_from(&expected.poisoned);
         self.outcome.restores.clone_from(&self.stage.restores);
@@ -352,8 +367,17 @@ impl Play {
         }
         self.start(None).await;
         if self.scenario.slow_start {
-            let snapshots = Duration::from_secs(2 * u64::from(self.scenario.setting.snapshot_every));
-            tokio::time::sleep(snapshots).await;
+            self.wait_for_snapshot().await;
+        }
+    }
+
+    /// Waits until the worker that was just started has written its first state.
+    async fn wait_for_snapshot(&mut self) {
+        let manifest = self.stage.state().join("manifest.json");
+        let before = fs::read(&manifest).ok();
+        let end = Instant::now() + POINT_WAIT;
+        while fs::read(&manifest).ok() == before && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 

@@ -1,5 +1,5 @@
 //! What a scenario is played on: servers, a proxy before each, a folder with configuration, state and archive, and one
-//! worker. A fleet would have several workers, and a table and an object server with proxies of their own.
+//! worker. A fleet has a stage of its own.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::ledger::{self, Found};
-use crate::load::Expected;
+use crate::load::{Expected, Story};
 use crate::pager::{PEOPLE, Pager, TOPIC};
 use crate::proxy::{Proxy, Service};
 use crate::stream::{STREAM, Stream};
@@ -156,9 +156,10 @@ impl Stage {
             tokio::time::sleep(POLL).await;
             let running = self.running.as_mut().expect("started");
             running.look();
-            counted = counted_events(running.alerts().await.unwrap_or_default());
+            counted = BTreeMap::new();
+            add_events(&mut counted, running.alerts().await.unwrap_or_default());
             let waits = running.metric("geophone_outbox", "").await.unwrap_or(1.0) > 0.0;
-            let is_whole = !waits && self.is_whole(expected, &counted);
+            let is_whole = !waits && is_whole(expected, &counted, &self.pager, &self.folder.path().join("archive"));
             let is_over = self.running.as_mut().is_some_and(|running| running.ended().is_some());
             if is_whole || is_over || Instant::now() > end {
                 break;
@@ -173,18 +174,19 @@ impl Stage {
         };
         (found, status)
     }
+}
 
-    fn is_whole(&self, expected: &Expected, counted: &BTreeMap<(&'static str, String), u64>) -> bool {
-        if !expected.incidents.iter().all(|(story, incident)| counted.get(story).is_some_and(|count| *count >= incident.events)) {
-            return false;
-        }
-        let paged: std::collections::BTreeSet<_> = self.pager.received().iter().map(|received| ledger::story(&received.alert)).collect();
-        if !expected.incidents.keys().all(|story| paged.contains(story)) {
-            return false;
-        }
-        let archived = ledger::archive(&self.folder.path().join("archive"));
-        expected.archived.iter().all(|id| archived.contains_key(id))
+/// Whether everything that is expected has been counted, paged and archived at least once.
+pub fn is_whole(expected: &Expected, counted: &BTreeMap<Story, u64>, pager: &Pager, archive: &Path) -> bool {
+    if !expected.incidents.iter().all(|(story, incident)| counted.get(story).is_some_and(|count| *count >= incident.events)) {
+        return false;
     }
+    let paged: std::collections::BTreeSet<_> = pager.received().iter().map(|received| ledger::story(&received.alert)).collect();
+    if !expected.incidents.keys().all(|story| paged.contains(story)) {
+        return false;
+    }
+    let archived = ledger::archive(archive);
+    expected.archived.iter().all(|id| archived.contains_key(id))
 }
 
 /// With libfaketime where the clock is to be set: wall clock only, as somebody who sets it does.
@@ -205,11 +207,9 @@ fn environment(setting: &Setting, folder: &Path) -> Vec<(String, String)> {
     environment
 }
 
-/// Events of each story, as alerts count them; several alerts of one story are added up.
-fn counted_events(alerts: Vec<serde_json::Value>) -> BTreeMap<(&'static str, String), u64> {
-    let mut counted = BTreeMap::new();
+/// Adds the events of each story, as alerts count them; several alerts of one story are added up.
+pub fn add_events(counted: &mut BTreeMap<Story, u64>, alerts: Vec<serde_json::Value>) {
     for alert in alerts {
         *counted.entry(ledger::story(&alert)).or_default() += alert["event_count"].as_u64().unwrap_or(0);
     }
-    counted
 }

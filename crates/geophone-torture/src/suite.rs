@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::fleet::{self, Fleet, FleetAct};
 use crate::load::Mix;
 use crate::proxy::Fault;
 use crate::scenario::{Act, POINTS, Scenario};
+use crate::table;
 
 /// Where Debian puts libfaketime.
 const FAKETIME: [&str; 2] = ["/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1"];
@@ -13,7 +15,7 @@ const FAKETIME: [&str; 2] = ["/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.
 /// How much is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// A minute and a half: a part of `make test`.
+    /// Two minutes: a part of `make test`.
     Short,
     /// Hundreds of kills.
     Full,
@@ -40,6 +42,9 @@ struct Entry {
 const STREAM_FAULTS: [Fault; 7] =
     [Fault::Delay, Fault::Reset, Fault::LostReply, Fault::Internal, Fault::Throttled, Fault::Truncated, Fault::ExpiredIterator];
 const PAGER_FAULTS: [Fault; 6] = [Fault::Delay, Fault::Reset, Fault::LostReply, Fault::Internal, Fault::Throttled, Fault::Truncated];
+
+const TABLE_FAULTS: [Fault; 7] =
+    [Fault::Delay, Fault::Reset, Fault::LostReply, Fault::Internal, Fault::Throttled, Fault::Truncated, Fault::Late];
 
 const ENTRIES: [Entry; 19] = [
     Entry { name: "nothing goes wrong", short: 1, full: 4, change: |s, _| s.steps = if s.steps > 5 { 60 } else { 5 } },
@@ -154,6 +159,124 @@ const ENTRIES: [Entry; 19] = [
     },
 ];
 
+/// A scenario of a fleet: as [`Entry`].
+struct FleetEntry {
+    name: &'static str,
+    short: usize,
+    full: usize,
+    change: fn(&mut Scenario, &mut Fleet, &Programs),
+}
+
+const FLEETS: [FleetEntry; 8] = [
+    FleetEntry {
+        name: "a fleet: kill -9",
+        short: 0,
+        full: 6,
+        change: |_, fleet, _| {
+            fleet.acts = vec![FleetAct::Kill, FleetAct::Kill, FleetAct::Replace];
+            fleet.workers = 3;
+        },
+    },
+    FleetEntry {
+        name: "a fleet: kill -9 with the lease time that it comes with",
+        short: 0,
+        full: 4,
+        change: |s, fleet, _| (s.steps, fleet.acts, fleet.failover) = (4, vec![FleetAct::Kill], 10),
+    },
+    FleetEntry {
+        name: "a fleet: kill at each point of a commit",
+        short: 0,
+        full: 4,
+        change: |s, fleet, programs| {
+            (s.steps, fleet.acts) = (fleet::POINTS.len(), vec![FleetAct::Point]);
+            s.program.clone_from(&programs.failpoints);
+        },
+    },
+    FleetEntry {
+        name: "a fleet: paused past its lease",
+        short: 0,
+        full: 5,
+        change: |s, fleet, programs| {
+            (s.steps, fleet.acts) = (fleet::POINTS.len() + 2, vec![FleetAct::PauseAtPoint, FleetAct::PauseAtPoint, FleetAct::Pause]);
+            fleet.in_turn = true;
+            s.program.clone_from(&programs.failpoints);
+        },
+    },
+    FleetEntry {
+        name: "a fleet: 2, 3, 1 workers",
+        short: 1,
+        full: 6,
+        change: |s, fleet, _| {
+            (s.steps, fleet.in_turn) = (s.steps.min(6), true);
+            fleet.acts = vec![FleetAct::Join, FleetAct::Reshard, FleetAct::Leave, FleetAct::Kill, FleetAct::Leave, FleetAct::Term];
+            s.pause_ms = 3_000;
+        },
+    },
+    FleetEntry {
+        name: "a fleet: faults between it and DynamoDB",
+        short: 0,
+        full: 6,
+        change: |_, fleet, _| {
+            (fleet.acts, fleet.table_faults) = (vec![FleetAct::Rest, FleetAct::Replace, FleetAct::Term], TABLE_FAULTS.to_vec());
+        },
+    },
+    FleetEntry { name: "a fleet: writes that come late", short: 0, full: 4, change: |s, fleet, _| late_writes(s, fleet) },
+    FleetEntry {
+        name: "a fleet: everything at once",
+        short: 0,
+        full: 8,
+        change: |s, fleet, programs| {
+            fleet.acts = vec![
+                FleetAct::Replace,
+                FleetAct::Point,
+                FleetAct::Pause,
+                FleetAct::PauseAtPoint,
+                FleetAct::Reshard,
+                FleetAct::Reshard,
+                FleetAct::Term,
+                FleetAct::Join,
+                FleetAct::Leave,
+            ];
+            s.program.clone_from(&programs.failpoints);
+            (s.mix.poison, s.mix.repeats, s.setting.iterator_seconds) = (2, true, 2);
+            s.stream_faults = STREAM_FAULTS.to_vec();
+            s.pager_faults = PAGER_FAULTS.to_vec();
+            fleet.table_faults = TABLE_FAULTS.to_vec();
+        },
+    },
+];
+
+fn late_writes(scenario: &mut Scenario, fleet: &mut Fleet) {
+    (scenario.steps, scenario.setting.snapshot_every, fleet.acts) = (3, 2, vec![FleetAct::Late]);
+}
+
+/// A fleet in which nothing goes wrong.
+fn calm_fleet(modules: PathBuf) -> Fleet {
+    let (acts, table_faults) = (vec![FleetAct::Rest], Vec::new());
+    Fleet { modules, workers: 2, acts, in_turn: false, failover: 3, table_faults, is_unfenced: false }
+}
+
+/// The scenarios of fleets of a run; none where there is no table server.
+fn fleets(form: Form, seed: u64, programs: &Programs) -> Vec<Scenario> {
+    let Some(modules) = table::installed() else {
+        println!("skipped: scenarios and controls of a fleet: dynalite is not installed (make tools)");
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    for (kind, entry) in (2_000u64..).zip(&FLEETS) {
+        let times = if form == Form::Short { entry.short } else { entry.full };
+        for time in 0..times as u64 {
+            let mut scenario = Scenario::calm(entry.name, mix(seed, kind, time), &programs.plain);
+            let mut fleet = calm_fleet(modules.clone());
+            (scenario.steps, scenario.setting.shards) = (if form == Form::Short { 5 } else { 10 }, 4);
+            (entry.change)(&mut scenario, &mut fleet, programs);
+            scenario.fleet = Some(fleet);
+            all.push(scenario);
+        }
+    }
+    all
+}
+
 /// The library that sets a process's clock, where it is installed.
 pub fn faketime() -> Option<PathBuf> {
     FAKETIME.iter().map(PathBuf::from).find(|path| path.is_file())
@@ -175,6 +298,7 @@ pub fn scenarios(form: Form, seed: u64, programs: &Programs) -> Vec<Scenario> {
             all.push(scenario);
         }
     }
+    all.extend(fleets(form, seed, programs));
     all
 }
 
@@ -195,7 +319,7 @@ pub fn controls(seed: u64, programs: &Programs) -> Vec<Control> {
         change(&mut scenario);
         Control { name, without, scenario }
     };
-    vec![
+    let mut controls = vec![
         make(0, "no journal", "alerts are published without being noted on disk before", &|s| {
             (s.guard, s.acts, s.steps) = (Some("no-journal"), vec![Act::Kill], 4);
             (s.setting.snapshot_every, s.pause_ms) = (60, 4_000);
@@ -218,7 +342,20 @@ pub fn controls(seed: u64, programs: &Programs) -> Vec<Control> {
             (s.guard, s.acts, s.steps) = (Some("no-intent"), vec![Act::Point], 2);
             (s.points, s.slow_start) = (vec!["after-archive"], true);
         }),
-    ]
+    ];
+    if let Some(modules) = table::installed() {
+        let late = "the table takes a checkpoint from whoever sends it, whenever it comes";
+        controls.push(make(6, "a fleet: no fence", late, &|s| {
+            let mut fleet = Fleet { is_unfenced: true, ..calm_fleet(modules.clone()) };
+            late_writes(s, &mut fleet);
+            s.fleet = Some(fleet);
+        }));
+        controls.push(make(7, "a fleet: archive without a note", "what is being archived is not noted before", &|s| {
+            (s.guard, s.steps, s.points) = (Some("no-intent"), 2, vec!["after-archive"]);
+            s.fleet = Some(Fleet { acts: vec![FleetAct::Point], ..calm_fleet(modules.clone()) });
+        }));
+    }
+    controls
 }
 
 /// The seed of the `time`th scenario of a kind.

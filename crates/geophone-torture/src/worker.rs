@@ -162,6 +162,12 @@ impl Running {
         None
     }
 
+    /// Whether it stopped itself, at a point.
+    pub fn is_stopped(&self) -> bool {
+        let stat = fs::read_to_string(Path::new("/proc").join(self.child.id().to_string()).join("stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, signal: &str) {
         // The standard library knows SIGKILL only. The child is not waited for yet, so its id is still its own.

@@ -47,10 +47,11 @@ const TROUBLE_SHOWN: i64 = 60;
 const TROUBLES_MAX: usize = 50;
 
 impl Board {
-    /// A place for a shard; its wishes come out of what is returned.
+    /// A place for a shard; its wishes come out of what is returned. Whoever works on it closes that when it is done.
     pub(super) fn add(&self, shard: ShardKey) -> mpsc::Receiver<Command> {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-        self.places().insert(shard, Place { view: None, held: Held::default(), commands });
+        let before = self.places().insert(shard, Place { view: None, held: Held::default(), commands });
+        before.into_iter().for_each(|place| self.leave(&place));
         receiver
     }
 
@@ -61,13 +62,21 @@ impl Board {
         }
     }
 
-    /// A shard is read elsewhere now, or ended: what it counted stays counted.
+    /// A shard is read elsewhere now, or ended. One that was lost and taken again meanwhile has a new place, which stays.
     pub(super) fn remove(&self, shard: &ShardKey) {
-        let Some(place) = self.places().remove(shard) else { return };
+        let mut places = self.places();
+        let is_over = places.get(shard).is_some_and(|place| place.commands.is_closed());
+        let removed = if is_over { places.remove(shard) } else { None };
+        drop(places);
+        removed.into_iter().for_each(|place| self.leave(&place));
+    }
+
+    /// What a place counted stays counted.
+    fn leave(&self, place: &Place) {
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         gone.held.silenced += place.held.silenced;
         gone.held.digested += place.held.digested;
-        if let Some(view) = place.view {
+        if let Some(view) = &place.view {
             gone.events += view.events;
             gone.invocations += view.invocations;
         }
@@ -201,4 +210,23 @@ fn add(all: &mut Gauges, one: &Gauges) {
     let least = |a: u32, b: u32| if a == 0 { b } else { a.min(b) };
     all.baseline_days = (least(all.baseline_days.0, one.baseline_days.0), all.baseline_days.1.max(one.baseline_days.1));
     all.dedup_horizon = if all.dedup_horizon == 0 { one.dedup_horizon } else { all.dedup_horizon.min(one.dedup_horizon) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The task of a lease that was lost ends after the task of the same lease, taken again, has begun.
+    #[test]
+    fn a_shard_that_was_taken_again_at_once_keeps_its_place() {
+        let (board, shard) = (Board::default(), ShardKey::new("trail", "shardId-000000000000"));
+        let first = board.add(shard.clone());
+        let second = board.add(shard.clone());
+        drop(first);
+        board.remove(&shard);
+        assert!(board.places().contains_key(&shard), "the second one's place");
+        drop(second);
+        board.remove(&shard);
+        assert!(board.places().is_empty());
+    }
 }

@@ -31,6 +31,9 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// Longest that pages may take to go out before a lease is given back; what is left goes with the state.
 const HAND_OVER: Duration = Duration::from_secs(5);
 
+/// The counter of a lease that was made and taken, and never anything else.
+const FIRST_TAKE: u64 = 1;
+
 /// What a shard's task is told.
 #[derive(Debug)]
 pub(super) enum Input {
@@ -71,6 +74,8 @@ pub(super) async fn run(
         base.board.trouble(format!("{key}: {}", failure.message), base.now());
         tracing::error!(shard = %key, why = failure.message, "a shard is given up; whoever takes it goes on from its last state");
     }
+    // This one's place is the one that hears nothing any more.
+    drop(commands);
     base.board.remove(&key);
     // Where the lease was not given back yet: whoever can read it shall take it at once.
     if !matches!(token.state(), TokenState::Over(_))
@@ -112,7 +117,8 @@ impl Shard {
         }
         let found = StateLoss::of(&taken.losses, taken.snapshots.is_empty()).map(|loss| (loss, base.now()));
         let loss = taken.noted.clone().or(found);
-        let is_takeover = token.taken().snapshot_ref.is_some() || !taken.snapshots.is_empty();
+        // Whoever had it before may have paged and never come to a checkpoint.
+        let is_takeover = token.taken().counter > FIRST_TAKE || !taken.snapshots.is_empty();
         let (engine, paging, pages) = inherited(&base, &token, taken.snapshots);
         let (results_sender, results) = mpsc::unbounded_channel();
         let settings = &base.settings;
@@ -172,6 +178,8 @@ impl Shard {
                     tokio::task::block_in_place(|| reload.look(pipeline));
                 },
                 input = inputs.recv(), if pipeline.has_room() => match input {
+                    // Another may be at it already: what is read now would be told twice, and neither would say so.
+                    Some(Input::Delivery(_)) if !token.is_valid() => return Ok(()),
                     Some(Input::Delivery(delivery)) => {
                         let is_end = matches!(delivery, Delivery::ShardEnded { .. });
                         tokio::task::block_in_place(|| pipeline.deliver(delivery))?;

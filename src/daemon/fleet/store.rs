@@ -21,6 +21,8 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 
 use crate::daemon::blindness::StateLoss;
+use crate::daemon::keeper::Unwritten;
+use crate::failpoint;
 use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::storage::DeadLetter;
 use crate::time::EventTime;
@@ -32,6 +34,7 @@ const LETTER_BYTES_MAX: usize = 32 << 20;
 const ENDING: &str = ".snapshot";
 const PENDING: &str = "archive-pending";
 const LOST: &str = "lost.txt";
+const OVER: &str = "the lease is over";
 
 /// The token of a shard's lease.
 pub(in crate::daemon) type Token = LeaseToken<DynamoTable>;
@@ -308,6 +311,9 @@ impl ShardWriting {
     }
 
     pub(in crate::daemon) async fn intend(&mut self, objects: &[String]) -> Result<(), String> {
+        if !self.token.is_valid() {
+            return Err(OVER.to_owned());
+        }
         let note = note(&self.shelf.folder(&self.shard), self.nonce);
         let text = format!("{}\n{}", self.name, objects.join("\n"));
         self.shelf.put(&note, text.into_bytes(), PutMode::Overwrite).await?;
@@ -328,7 +334,31 @@ impl ShardWriting {
     }
 
     /// Letters, then the state, then checkpoint and name in one conditional write.
-    pub(in crate::daemon) async fn write(mut self, mut snapshot: Snapshot, manifest: Manifest) -> Result<Self, String> {
+    pub(in crate::daemon) async fn write(mut self, snapshot: Snapshot, manifest: Manifest) -> Result<Self, Unwritten> {
+        let unwritten = |why: String| Unwritten { why, is_in_vain: false };
+        let to = self.put_state(snapshot, manifest).await.map_err(unwritten)?;
+        failpoint::reached("after-snapshot");
+        // A process that was stopped for long finds that out here at the latest. What was sent may count, whatever the answer.
+        if !self.token.is_valid() {
+            return Err(Unwritten { why: OVER.to_owned(), is_in_vain: true });
+        }
+        self.token.checkpoint(to, Some(self.name.as_str().into())).await.map_err(|error| unwritten(error.to_string()))?;
+        failpoint::reached("after-checkpoint");
+        self.leftover = match &self.note {
+            Some(note) if self.shelf.delete(note).await.is_err() => Some(note.clone()),
+            Some(_) | None => None,
+        };
+        if self.has_loss {
+            // The alert about it is in this state. While the note cannot be removed, the next commit tries again.
+            self.has_loss = self.shelf.delete(&format!("{}/{LOST}", self.shelf.folder(&self.shard))).await.is_err();
+        }
+        failpoint::reached("before-removing-old");
+        self.remove_old().await;
+        Ok(self)
+    }
+
+    /// Writes letters and state; returns the checkpoint that belongs to them.
+    async fn put_state(&mut self, mut snapshot: Snapshot, manifest: Manifest) -> Result<Checkpoint, String> {
         let Some(lease) = manifest.checkpoints.get(&self.shard) else { return Err(format!("{} has no lease", self.shard)) };
         let to = lease.checkpoint.clone();
         snapshot.positions = manifest.to_bytes();
@@ -343,17 +373,7 @@ impl ShardWriting {
         }
         // A lost reply may have written it: the name is this snapshot's alone.
         self.shelf.put(&self.name, bytes, PutMode::Overwrite).await?;
-        self.token.checkpoint(to, Some(self.name.as_str().into())).await.map_err(|error| error.to_string())?;
-        self.leftover = match &self.note {
-            Some(note) if self.shelf.delete(note).await.is_err() => Some(note.clone()),
-            Some(_) | None => None,
-        };
-        if self.has_loss {
-            // The alert about it is in this state. While the note cannot be removed, the next commit tries again.
-            self.has_loss = self.shelf.delete(&format!("{}/{LOST}", self.shelf.folder(&self.shard))).await.is_err();
-        }
-        self.remove_old().await;
-        Ok(self)
+        Ok(to)
     }
 
     /// Removes what nothing would look at any more. Failing to is no harm: the next one tries again.
