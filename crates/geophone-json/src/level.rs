@@ -18,9 +18,6 @@ pub(crate) enum Kind {
     /// With AVX2, PCLMULQDQ and BMI: since 2013 and 2015.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// With AVX-512 F, BW and VBMI2: Ice Lake, Zen 4 and later.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
 }
 
 impl Level {
@@ -53,14 +50,12 @@ impl fmt::Display for Level {
             Kind::Ssse3 => "ssse3",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => "avx512",
         })
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-const KINDS: [Kind; 4] = [Kind::Portable, Kind::Ssse3, Kind::Avx2, Kind::Avx512];
+const KINDS: [Kind; 3] = [Kind::Portable, Kind::Ssse3, Kind::Avx2];
 #[cfg(not(target_arch = "x86_64"))]
 const KINDS: [Kind; 1] = [Kind::Portable];
 
@@ -74,10 +69,6 @@ impl Kind {
             Self::Avx2 => {
                 let has_bits = is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("popcnt");
                 has_bits && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("pclmulqdq")
-            }
-            Self::Avx512 => {
-                let has_bytes = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vbmi2");
-                Self::Avx2.is_here() && is_x86_feature_detected!("avx512f") && has_bytes
             }
         }
     }

@@ -59,9 +59,6 @@ pub(crate) fn scan(level: Level, scan: &mut Scan<'_>, bytes: &[u8]) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is the proof of the features.
         Kind::Avx2 => unsafe { x86::scan_avx2(scan, bytes) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the level is the proof of the features.
-        Kind::Avx512 => unsafe { x86::scan_avx512(scan, bytes) },
     }
 }
 
@@ -75,9 +72,6 @@ pub(crate) fn resolve(level: Level, raw: &[u8], out: &mut Vec<u8>) -> Result<(),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is the proof of the features.
         Kind::Avx2 => unsafe { x86::resolve_avx2(raw, out) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the level is the proof of the features.
-        Kind::Avx512 => unsafe { x86::resolve_avx512(raw, out) },
     }
 }
 

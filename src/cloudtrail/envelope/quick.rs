@@ -1,6 +1,7 @@
 //! The quick way through a document: an index of its whole text first, which says whether it is JSON at all, then serde over
 //! the index. Almost every document goes this way; what the index refuses is read by serde_json, which says why.
 
+use geophone_json::Level;
 use serde::de::DeserializeSeed;
 
 use super::recover::{EVENT_OPENING, recover};
@@ -32,6 +33,11 @@ impl Reader<'_, '_> {
     /// Reads a text that is one document; `false` where it must be read the other way.
     pub(super) fn read_quickly(&mut self, text: &str, time: Option<EventTime>) -> bool {
         let mut index = self.indexes.pop().unwrap_or_default();
+        if index.level() == Level::PORTABLE {
+            // Without vectors the index is the slower way.
+            self.indexes.push(index);
+            return false;
+        }
         let (started, depth) = (self.told.now, self.depth);
         let is_read = match index.read(text) {
             Err(_) => false,

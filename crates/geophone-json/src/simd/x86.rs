@@ -75,9 +75,6 @@ macro_rules! resolve_blocks {
 
 level!("ssse3", scan_ssse3, resolve_ssse3: masks_ssse3, super::portable::prefix_xor, emit, escapes_ssse3, pack_ssse3);
 level!("avx2,pclmulqdq,bmi1,bmi2,popcnt", scan_avx2, resolve_avx2: masks_avx2, prefix_xor_clmul, emit, escapes_avx2, pack_avx2);
-level!("avx512f,avx512bw,avx512vbmi2,avx2,pclmulqdq,bmi1,bmi2,popcnt", scan_avx512, resolve_avx512:
-    masks_avx512, prefix_xor_clmul, emit_avx512, escapes_avx512, pack_avx512);
-
 /// As many low bits as said, up to all.
 #[inline(always)]
 fn low_bits(count: usize) -> u64 {
@@ -241,100 +238,4 @@ fn pack_avx2(block: &Block, keep: u64, spare: &mut Spare) {
 #[target_feature(enable = "pclmulqdq")]
 fn prefix_xor_clmul(bits: u64) -> u64 {
     _mm_cvtsi128_si64(_mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, bits as i64), _mm_set1_epi8(-1))) as u64
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn load_avx512(block: &Block) -> __m512i {
-    // SAFETY: 64 bytes are the block, and the load asks for no alignment.
-    unsafe { _mm512_loadu_si512(block.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn masks_avx512(block: &Block) -> Masks {
-    let vector = load_avx512(block);
-    let folded = _mm512_or_si512(vector, _mm512_set1_epi8(0x20));
-    Masks {
-        quote: _mm512_cmpeq_epi8_mask(vector, _mm512_set1_epi8(b'"' as i8)),
-        backslash: _mm512_cmpeq_epi8_mask(vector, _mm512_set1_epi8(b'\\' as i8)),
-        bracket: _mm512_cmpeq_epi8_mask(folded, _mm512_set1_epi8(b'{' as i8))
-            | _mm512_cmpeq_epi8_mask(folded, _mm512_set1_epi8(b'}' as i8)),
-        control: _mm512_cmplt_epu8_mask(vector, _mm512_set1_epi8(0x20)),
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn escapes_avx512(block: &Block) -> Escapes {
-    let vector = load_avx512(block);
-    let backslash = _mm512_cmpeq_epi8_mask(vector, _mm512_set1_epi8(b'\\' as i8));
-    let quote = _mm512_cmpeq_epi8_mask(vector, _mm512_set1_epi8(b'"' as i8));
-    Escapes { backslash, plain: backslash | quote | _mm512_cmpeq_epi8_mask(vector, _mm512_set1_epi8(b'/' as i8)) }
-}
-
-/// As [`pack_ssse3`], in one instruction.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2")]
-fn pack_avx512(block: &Block, keep: u64, spare: &mut Spare) {
-    let packed = compress(keep, load_avx512(block));
-    // SAFETY: there is room for 64 bytes, and the store asks for no alignment.
-    unsafe { _mm512_storeu_si512(spare.as_mut_ptr().cast(), packed) };
-}
-
-/// The numbers of the bits are packed as bytes, and written 16 at a time.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
-fn emit_avx512(entries: &mut Vec<u32>, base: u32, bits: u64) {
-    const NUMBERS: Block = {
-        let mut numbers = [0; BLOCK];
-        let mut nth = 0;
-        while nth < BLOCK {
-            numbers[nth] = nth as u8;
-            nth += 1;
-        }
-        numbers
-    };
-    let count = bits.count_ones() as usize;
-    entries.reserve(BLOCK);
-    let length = entries.len();
-    let Some(spare) = entries.spare_capacity_mut().first_chunk_mut::<BLOCK>() else { return };
-    let numbers = compress(bits, load_avx512(&NUMBERS));
-    let quarters = [
-        _mm512_extracti32x4_epi32::<0>(numbers),
-        _mm512_extracti32x4_epi32::<1>(numbers),
-        _mm512_extracti32x4_epi32::<2>(numbers),
-        _mm512_extracti32x4_epi32::<3>(numbers),
-    ];
-    // The first without a look at how many there are: most blocks have fewer.
-    for (slots, quarter) in spare.as_chunks_mut::<16>().0.iter_mut().zip(quarters).take(count.div_ceil(16).max(1)) {
-        let places = _mm512_add_epi32(_mm512_cvtepu8_epi32(quarter), _mm512_set1_epi32(base as i32));
-        // SAFETY: there is room for 16 entries, and the store asks for no alignment.
-        unsafe { _mm512_storeu_si512(slots.as_mut_ptr().cast(), places) };
-    }
-    // SAFETY: `count` entries, of at most 64 bits, were written behind the first `length`.
-    unsafe { entries.set_len(length + count) };
-}
-
-/// The bytes whose bit is set, packed.
-#[cfg(not(miri))]
-#[inline]
-#[target_feature(enable = "avx512f,avx512vbmi2")]
-fn compress(keep: u64, vector: __m512i) -> __m512i {
-    _mm512_maskz_compress_epi8(keep, vector)
-}
-
-/// Miri does not know the instruction.
-#[cfg(miri)]
-#[target_feature(enable = "avx512f,avx512vbmi2")]
-fn compress(keep: u64, vector: __m512i) -> __m512i {
-    let mut bytes = [0_u8; BLOCK];
-    // SAFETY: 64 bytes are the array, and the store asks for no alignment.
-    unsafe { _mm512_storeu_si512(bytes.as_mut_ptr().cast(), vector) };
-    let mut packed = [0; BLOCK];
-    let kept = bytes.iter().enumerate().filter(|(nth, _)| keep >> nth & 1 == 1);
-    for (slot, (_, byte)) in packed.iter_mut().zip(kept) {
-        *slot = *byte;
-    }
-    load_avx512(&packed)
 }
